@@ -1,0 +1,119 @@
+//! The feed of a process that shares nothing with the workers but the ledger: one query per tick asks for news of all
+//! watched runs. Costs up to one tick of latency and nothing while nobody watches.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::hub::{Hub, Subscription};
+use super::{Commit, Feed, Publish, Subscribe};
+use crate::domain::{Cursor, LogEntry, RunId};
+use crate::ledger::Log;
+
+/// How often the ledger is asked.
+const TICK: Duration = Duration::from_millis(100);
+/// Entries read by one query; a full page is followed by another query at once.
+const PAGE: u32 = 2_000;
+/// Runs asked about in one query.
+const RUNS_PER_QUERY: usize = 1_000;
+/// The longest pause while the ledger is away.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
+
+/// Reads the ledger on behalf of the watchers of this process.
+pub struct TailFeed {
+    hub: Arc<Hub>,
+    log: Arc<dyn Log>,
+    subscribed: Notify,
+}
+
+impl TailFeed {
+    /// A tail of this ledger; [`TailFeed::run`] does the work.
+    #[must_use]
+    pub fn new(log: Arc<dyn Log>) -> Arc<Self> {
+        Arc::new(Self { hub: Arc::default(), log, subscribed: Notify::new() })
+    }
+
+    /// Both sides of this feed.
+    #[must_use]
+    pub fn feed(self: &Arc<Self>) -> Feed {
+        Feed { publish: self.clone(), subscribe: self.clone() }
+    }
+
+    /// Follows the ledger until `shutdown`.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let follow = async {
+            let mut pause = TICK;
+            let mut ticks = tokio::time::interval(TICK);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let watched = self.hub.positions();
+                if watched.is_empty() {
+                    self.subscribed.notified().await;
+                    continue;
+                }
+                match self.read(watched).await {
+                    Ok(()) => pause = TICK,
+                    Err(error) => {
+                        tracing::warn!(%error, "tail feed: cannot read the ledger; watchers wait");
+                        pause = (pause * 2).min(MAX_PAUSE);
+                        ticks.reset_at(Instant::now() + pause);
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = follow => {}
+        }
+    }
+
+    async fn read(&self, watched: Vec<(RunId, Cursor)>) -> Result<(), crate::ledger::LedgerError> {
+        for runs in watched.chunks(RUNS_PER_QUERY) {
+            let mut positions: HashMap<RunId, Cursor> = runs.iter().copied().collect();
+            loop {
+                let asked: Vec<_> = positions.iter().map(|(run, cursor)| (*run, *cursor)).collect();
+                let news = self.log.tail(&asked, PAGE).await?;
+                let full = news.len() >= PAGE as usize;
+                for (run, entries) in by_run(news) {
+                    if let Some(last) = entries.last() {
+                        positions.insert(run, last.cursor);
+                    }
+                    self.hub.publish(run, entries.into());
+                }
+                if !full {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn by_run(news: Vec<(RunId, LogEntry)>) -> HashMap<RunId, Vec<LogEntry>> {
+    let mut grouped: HashMap<RunId, Vec<LogEntry>> = HashMap::new();
+    for (run, entry) in news {
+        grouped.entry(run).or_default().push(entry);
+    }
+    grouped
+}
+
+#[async_trait]
+impl Publish for TailFeed {
+    /// Nothing to do: whoever watches reads the ledger, in this process as in any other.
+    async fn publish(&self, _commits: Vec<Commit>) {}
+}
+
+#[async_trait]
+impl Subscribe for TailFeed {
+    async fn subscribe(&self, run: RunId, after: Cursor) -> Subscription {
+        let subscription = self.hub.subscribe(run, after);
+        self.subscribed.notify_one();
+        subscription
+    }
+}

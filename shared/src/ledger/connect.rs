@@ -1,0 +1,1 @@
+//! Opening a ledger: which database, with which pool.

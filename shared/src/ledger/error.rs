@@ -1,0 +1,67 @@
+//! What can go wrong with the ledger, told apart by what the caller must do.
+
+/// A ledger call did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LedgerError {
+    /// The database is away, overloaded, or did not answer in time. Whether a write took place is not known; every
+    /// write here may be repeated. Try again later.
+    #[error("the ledger is unavailable: {0}")]
+    Unavailable(String),
+    /// The database refused the data itself. Repeating cannot help; other rows of the same batch may be fine.
+    #[error("the ledger refused the data: {0}")]
+    Refused(String),
+    /// A row says something this version does not understand.
+    #[error("the ledger holds something unexpected: {0}")]
+    Corrupt(String),
+}
+
+impl LedgerError {
+    /// Whether waiting may mend it.
+    #[must_use]
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(database) => {
+                let code = database.code().unwrap_or_default();
+                // Postgres: 22 data exception, 23 integrity violation. SQLite: 19 constraint (and its extended codes).
+                let refused = code.starts_with("22")
+                    || code.starts_with("23")
+                    || code.parse::<u32>().is_ok_and(|code| code & 0xff == 19 && code < 10_000);
+                if refused { Self::Refused(error.to_string()) } else { Self::Unavailable(error.to_string()) }
+            }
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
+                Self::Corrupt(error.to_string())
+            }
+            sqlx::Error::Encode(_) => Self::Refused(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<sea_orm::DbErr> for LedgerError {
+    fn from(error: sea_orm::DbErr) -> Self {
+        match error {
+            sea_orm::DbErr::Type(_) | sea_orm::DbErr::Json(_) | sea_orm::DbErr::TryIntoErr { .. } => {
+                Self::Corrupt(error.to_string())
+            }
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<crate::domain::UnknownName> for LedgerError {
+    fn from(error: crate::domain::UnknownName) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}
+
+impl From<crate::domain::UnknownEventType> for LedgerError {
+    fn from(error: crate::domain::UnknownEventType) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}

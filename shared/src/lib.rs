@@ -1,0 +1,12 @@
+//! The foundation both wings stand on. From the ground up: `domain` (pure), `ledger` (the only truth),
+//! `dispatch` and `feed` side by side (hints and committed events, either may lose everything), `watch`
+//! (one ordered stream per run). `config` and `telemetry` stand apart. No arrow runs back up.
+
+pub mod clock;
+pub mod config;
+pub mod dispatch;
+pub mod domain;
+pub mod feed;
+pub mod ledger;
+pub mod telemetry;
+pub mod watch;
