@@ -118,7 +118,9 @@ impl Watcher {
 
     async fn fill(&mut self) {
         if self.live {
-            let news = timeout(RECHECK, self.subscription.recv()).await.unwrap_or(News::Look);
+            let news = timeout(RECHECK, self.subscription.recv())
+                .await
+                .unwrap_or(News::Look);
             self.live = self.take(news);
         } else {
             self.catch_up().await;
@@ -127,7 +129,9 @@ impl Watcher {
 
     /// Takes what follows from the feed; false when there is a hole.
     fn take(&mut self, news: News) -> bool {
-        let News::Entries(entries) = news else { return false };
+        let News::Entries(entries) = news else {
+            return false;
+        };
         let mut last = self.last;
         for entry in entries.iter() {
             if entry.cursor <= last {

@@ -2,7 +2,7 @@
 //!
 //! Must never begin an answer before the whole script is understood.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use axum::{
     extract::{ConnectInfo, State, rejection::BytesRejection},
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
+    clock,
     encode::{Carrier, ChunkWriter, Identity},
     faults::instead_of_answer,
     plan::Plan,
@@ -107,7 +108,7 @@ fn plan(provider: &Provider, headers: &HeaderMap, request: &ChatRequest) -> Resu
 
 async fn answer(request: &ChatRequest, plan: Plan, started: Instant, line: Line, ticket: Ticket) -> Response {
     let number = ticket.number();
-    let created = SystemTime::now()
+    let created = clock::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs();

@@ -17,6 +17,7 @@ use axum::{
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
+    clock,
     plan::Plan,
     refusal::Refusal,
     stats::{Outcome, Ticket},
@@ -129,7 +130,7 @@ pub(crate) async fn instead_of_answer(
             if let Some(retry_after) = plan.retry_after {
                 response
                     .headers_mut()
-                    .insert(header::RETRY_AFTER, retry_after.header(SystemTime::now()));
+                    .insert(header::RETRY_AFTER, retry_after.header(clock::now()));
             }
             Some(response)
         }

@@ -84,6 +84,7 @@
 //! | `wrong_type` | content type `application/json` on a stream; whole: `text/event-stream` |
 
 mod chat;
+mod clock;
 mod encode;
 mod faults;
 mod plan;

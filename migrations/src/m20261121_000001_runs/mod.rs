@@ -19,16 +19,26 @@ impl MigrationTrait for Migration {
         let statements = match manager.get_database_backend() {
             DbBackend::Postgres => include_str!("postgres.sql"),
             DbBackend::Sqlite => include_str!("sqlite.sql"),
-            other => return Err(DbErr::Migration(format!("{other:?} is not supported: use Postgres or SQLite"))),
+            other => {
+                return Err(DbErr::Migration(format!(
+                    "{other:?} is not supported: use Postgres or SQLite"
+                )));
+            }
         };
         manager.get_connection().execute_unprepared(statements).await?;
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let tables = "DROP TABLE mcp_result; DROP TABLE mcp_event; DROP TABLE mcp_request; DROP TABLE mcp_worker; \
-                      DROP TABLE mcp_duty;";
-        manager.get_connection().execute_unprepared(tables).await?;
+        let connection = manager.get_connection();
+        for table in ["mcp_result", "mcp_event", "mcp_request", "mcp_duty", "mcp_worker"] {
+            connection
+                .execute_unprepared(&format!("DROP TABLE {table}"))
+                .await?;
+        }
+        if manager.get_database_backend() == DbBackend::Postgres {
+            connection.execute_unprepared("DROP FUNCTION mcp_now()").await?;
+        }
         Ok(())
     }
 }

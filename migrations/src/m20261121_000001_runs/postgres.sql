@@ -1,5 +1,9 @@
 -- Moments are bigint milliseconds since the Unix epoch, by database time; money is bigint billionths of a US dollar.
 
+-- Database time at the start of the statement; stable, so that indexes can use it.
+CREATE FUNCTION mcp_now() RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ SELECT (extract(epoch FROM statement_timestamp()) * 1000)::bigint $$;
+
 CREATE TABLE mcp_worker (
     id          uuid   PRIMARY KEY,
     name        text   NOT NULL,

@@ -53,7 +53,12 @@ impl ApiConfig {
             per_tenant: env.number("MCP_MAX_QUEUED_PER_TENANT", 100_000, 1, 100_000_000),
             in_all: env.number("MCP_MAX_QUEUED", 1_000_000, 1, 1_000_000_000),
         };
-        Some(Self { keys, hash_key: hash_key?, max_body_bytes, depth })
+        Some(Self {
+            keys,
+            hash_key: hash_key?,
+            max_body_bytes,
+            depth,
+        })
     }
 }
 
@@ -87,7 +92,10 @@ impl ApiKey {
 
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiKey").field("tenant", &self.tenant).field("admin", &self.admin).finish_non_exhaustive()
+        f.debug_struct("ApiKey")
+            .field("tenant", &self.tenant)
+            .field("admin", &self.admin)
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,7 +113,11 @@ impl FromStr for ApiKey {
         if key.len() < 16 || !key.bytes().all(|b| b.is_ascii_graphic()) {
             return Err("the key must be at least 16 printable characters without spaces".to_owned());
         }
-        Ok(Self { tenant, admin, digest: Self::digest_of(key) })
+        Ok(Self {
+            tenant,
+            admin,
+            digest: Self::digest_of(key),
+        })
     }
 }
 
@@ -137,10 +149,18 @@ mod tests {
     use super::*;
 
     fn read(values: &[(&str, &str)]) -> (Option<ApiConfig>, String) {
-        let owned = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let owned = values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let mut env = Environment::from_values(owned);
         let config = ApiConfig::read(&mut env, None);
-        (config, env.finish().err().map(|error| error.to_string()).unwrap_or_default())
+        (
+            config,
+            env.finish()
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default(),
+        )
     }
 
     #[test]
@@ -150,7 +170,10 @@ mod tests {
         let (config, problems) = read(&[("MCP_API_KEYS", keys), ("MCP_HASH_KEY", hash_key)]);
         let config = config.unwrap();
         assert_eq!(problems, "");
-        assert_eq!((config.keys[0].tenant.as_str(), config.keys[0].admin), ("acme", false));
+        assert_eq!(
+            (config.keys[0].tenant.as_str(), config.keys[0].admin),
+            ("acme", false)
+        );
         assert!(config.keys[1].admin);
         let shown = format!("{config:?}");
         assert!(!shown.contains("sk-") && !shown.contains(hash_key), "{shown}");
@@ -159,7 +182,9 @@ mod tests {
     #[test]
     fn bad_keys_are_named_by_position() {
         let (_, problems) = read(&[("MCP_API_KEYS", "acme:short,sk-0123456789abcdef")]);
-        assert!(problems.contains("entry 1") && problems.contains("entry 2") && problems.contains("MCP_HASH_KEY"));
+        assert!(
+            problems.contains("entry 1") && problems.contains("entry 2") && problems.contains("MCP_HASH_KEY")
+        );
         assert!(!problems.contains("sk-0123"), "{problems}");
     }
 }

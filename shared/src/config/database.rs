@@ -34,7 +34,11 @@ impl PostgresConfig {
     /// With default limits.
     #[must_use]
     pub const fn new(url: SecretString) -> Self {
-        Self { url, connections: 12, statement_timeout: Duration::from_secs(10) }
+        Self {
+            url,
+            connections: 12,
+            statement_timeout: Duration::from_secs(10),
+        }
     }
 
     /// Reads the section; none when no database URL is set. Notes what is wrong.
@@ -52,11 +56,19 @@ impl PostgresConfig {
         let connections = env.number("MCP_DATABASE_CONNECTIONS", 12, 2, 1_000);
         let statement_timeout = env.millis("MCP_DATABASE_TIMEOUT_MS", Duration::from_secs(10));
         let url = url?;
-        let scheme_fits = ["postgres://", "postgresql://"].iter().any(|scheme| url.expose_secret().starts_with(scheme));
+        let scheme_fits = ["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| url.expose_secret().starts_with(scheme));
         if !scheme_fits {
-            env.problem("DATABASE_URL: must begin with postgres:// (without it, `mcpctl up` keeps its own SQLite)");
+            env.problem(
+                "DATABASE_URL: must begin with postgres:// (without it, `mcpctl up` keeps its own SQLite)",
+            );
             return None;
         }
-        Some(Self { url, connections, statement_timeout })
+        Some(Self {
+            url,
+            connections,
+            statement_timeout,
+        })
     }
 }

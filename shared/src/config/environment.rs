@@ -36,8 +36,14 @@ impl Environment {
     /// These values. Empty ones count as unset.
     #[must_use]
     pub fn from_values(values: impl IntoIterator<Item = (String, String)>) -> Self {
-        let values = values.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        Self { values, ..Self::default() }
+        let values = values
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
+        Self {
+            values,
+            ..Self::default()
+        }
     }
 
     /// The value of a variable.
@@ -67,7 +73,9 @@ impl Environment {
     where
         T: FromStr<Err: Display> + PartialOrd + Display,
     {
-        let Some(value) = self.parsed::<T>(name) else { return default };
+        let Some(value) = self.parsed::<T>(name) else {
+            return default;
+        };
         if value < least || value > most {
             self.problem(format!("{name}: must be between {least} and {most}"));
             return default;
@@ -94,10 +102,18 @@ impl Environment {
         for name in self.values.keys() {
             let known = self.asked.contains(name.as_str()) || FOREIGN.contains(&name.as_str());
             if name.starts_with("MCP_") && !known && !name.starts_with("MCP_TEST_") {
-                self.problems.push(format!("{name}: no such setting here (see .env.example for those there are)"));
+                self.problems.push(format!(
+                    "{name}: no such setting here (see .env.example for those there are)"
+                ));
             }
         }
-        if self.problems.is_empty() { Ok(()) } else { Err(ConfigError { problems: self.problems }) }
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError {
+                problems: self.problems,
+            })
+        }
     }
 }
 
@@ -106,7 +122,11 @@ mod tests {
     use super::*;
 
     fn environment(values: &[(&str, &str)]) -> Environment {
-        Environment::from_values(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+        Environment::from_values(
+            values
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        )
     }
 
     #[test]

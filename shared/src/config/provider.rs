@@ -80,27 +80,42 @@ impl ProviderConfig {
             between_tokens: env.millis("MCP_BETWEEN_TOKENS_TIMEOUT_MS", default.between_tokens),
             total: env.millis("MCP_TOTAL_TIMEOUT_MS", default.total),
         };
-        for (variable, url) in [("OPENAI_BASE_URL", &base_url), ("MCP_SIMULATOR_URL", &simulator_url)] {
+        for (variable, url) in [
+            ("OPENAI_BASE_URL", &base_url),
+            ("MCP_SIMULATOR_URL", &simulator_url),
+        ] {
             if let Some(url) = url
-                && !url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+                && !url::Url::parse(url)
+                    .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
             {
-                env.problem(format!("{variable}: must be a URL such as https://api.openai.com/v1"));
+                env.problem(format!(
+                    "{variable}: must be a URL such as https://api.openai.com/v1"
+                ));
             }
         }
         if let Some(url) = simulator_url {
             if api_key.is_some() || base_url.is_some() {
-                env.problem("MCP_SIMULATOR_URL: the simulator never stands beside a real provider: unset one of them");
+                env.problem(
+                    "MCP_SIMULATOR_URL: the simulator never stands beside a real provider: unset one of them",
+                );
             }
             let simulator = Self::simulator(url);
             let default_model = default_model.unwrap_or_else(|| simulator.default_model.clone());
-            return Some(Self { default_model, timeouts, ..simulator });
+            return Some(Self {
+                default_model,
+                timeouts,
+                ..simulator
+            });
         }
         if api_key.is_none() && base_url.is_none() {
             return None;
         }
         Some(Self {
             name: name.unwrap_or_else(|| "openai".to_owned()),
-            base_url: base_url.unwrap_or_else(|| "https://api.openai.com/v1".to_owned()).trim_end_matches('/').to_owned(),
+            base_url: base_url
+                .unwrap_or_else(|| "https://api.openai.com/v1".to_owned())
+                .trim_end_matches('/')
+                .to_owned(),
             api_key,
             default_model: default_model.unwrap_or_else(|| "gpt-4o-mini".to_owned()),
             price,
@@ -115,17 +130,24 @@ fn read_price(env: &mut Environment) -> Option<Price> {
         let dollars: Option<f64> = env.parsed(name);
         let amount = dollars.and_then(Usd::from_dollars);
         if dollars.is_some() && amount.is_none() {
-            env.problem(format!("{name}: must be an amount in US dollars per million tokens"));
+            env.problem(format!(
+                "{name}: must be an amount in US dollars per million tokens"
+            ));
         }
         amount
     };
     let input = read("MCP_PRICE_INPUT_USD_PER_MILLION");
     let output = read("MCP_PRICE_OUTPUT_USD_PER_MILLION");
     match (input, output) {
-        (Some(input_per_million), Some(output_per_million)) => Some(Price { input_per_million, output_per_million }),
+        (Some(input_per_million), Some(output_per_million)) => Some(Price {
+            input_per_million,
+            output_per_million,
+        }),
         (None, None) => None,
         _ => {
-            env.problem("MCP_PRICE_INPUT_USD_PER_MILLION and MCP_PRICE_OUTPUT_USD_PER_MILLION: set both or none");
+            env.problem(
+                "MCP_PRICE_INPUT_USD_PER_MILLION and MCP_PRICE_OUTPUT_USD_PER_MILLION: set both or none",
+            );
             None
         }
     }

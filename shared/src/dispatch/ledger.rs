@@ -40,7 +40,10 @@ impl LedgerDispatch {
             offered: Notify::new(),
             cancelled: Notify::new(),
         });
-        Dispatch { offer: dispatch.clone(), propose: dispatch }
+        Dispatch {
+            offer: dispatch.clone(),
+            propose: dispatch,
+        }
     }
 }
 
@@ -61,14 +64,26 @@ impl Propose for LedgerDispatch {
         let mut turn = self.turn.lock().await;
         let mut queues: [VecDeque<Hint>; Class::ALL.len()] = Default::default();
         for (index, class) in Class::ALL.into_iter().enumerate() {
-            let ready = self.backlog.ready(class, turn.last_tenant[index].as_ref(), limit, tenant_limit).await?;
-            let hint = |ready: crate::ledger::ReadyRun| Hint { run: ready.run, epoch: ready.epoch, tenant: ready.tenant, class };
+            let ready = self
+                .backlog
+                .ready(class, turn.last_tenant[index].as_ref(), limit, tenant_limit)
+                .await?;
+            let hint = |ready: crate::ledger::ReadyRun| Hint {
+                run: ready.run,
+                epoch: ready.epoch,
+                tenant: ready.tenant,
+                class,
+            };
             queues[index] = ready.into_iter().map(hint).collect();
         }
         let mut proposed = Vec::new();
         while proposed.len() < limit as usize {
-            let Some(class) = turn.rotation.next(|class| !queues[class as usize].is_empty()) else { break };
-            let Some(hint) = queues[class as usize].pop_front() else { break };
+            let Some(class) = turn.rotation.next(|class| !queues[class as usize].is_empty()) else {
+                break;
+            };
+            let Some(hint) = queues[class as usize].pop_front() else {
+                break;
+            };
             turn.last_tenant[class as usize] = Some(hint.tenant.clone());
             proposed.push(hint);
         }

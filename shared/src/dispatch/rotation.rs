@@ -40,7 +40,9 @@ mod tests {
     #[test]
     fn a_dozen_picks_are_shared_by_weight() {
         let mut rotation = Rotation::default();
-        let picks: Vec<_> = std::iter::repeat_with(|| rotation.next(|_| true).unwrap()).take(24).collect();
+        let picks: Vec<_> = std::iter::repeat_with(|| rotation.next(|_| true).unwrap())
+            .take(24)
+            .collect();
         for class in Class::ALL {
             let count = picks.iter().filter(|pick| **pick == class).count();
             assert_eq!(count, 2 * class.weight() as usize, "{class}");

@@ -21,7 +21,10 @@ impl OutputDelta {
     /// A piece of text.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self { text: text.into(), delta: Map::new() }
+        Self {
+            text: text.into(),
+            delta: Map::new(),
+        }
     }
 
     /// From a provider's delta object: its `content`, when that is a string, becomes the text.
@@ -42,7 +45,11 @@ impl OutputDelta {
     /// Whether a reader could notice it. A role alone is nothing to see.
     #[must_use]
     pub fn is_visible(&self) -> bool {
-        !self.text.is_empty() || self.delta.iter().any(|(key, value)| key != "role" && value.as_str() != Some(""))
+        !self.text.is_empty()
+            || self
+                .delta
+                .iter()
+                .any(|(key, value)| key != "role" && value.as_str() != Some(""))
     }
 
     /// Adds the piece that comes after this one.
@@ -54,7 +61,12 @@ impl OutputDelta {
     /// Bytes it weighs in memory, roughly: what the caps count.
     #[must_use]
     pub fn weight(&self) -> usize {
-        self.text.len() + self.delta.iter().map(|(key, value)| key.len() + value_weight(value)).sum::<usize>()
+        self.text.len()
+            + self
+                .delta
+                .iter()
+                .map(|(key, value)| key.len() + value_weight(value))
+                .sum::<usize>()
     }
 }
 
@@ -62,7 +74,12 @@ fn value_weight(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len() + 8,
         Value::Array(items) => 8 + items.iter().map(value_weight).sum::<usize>(),
-        Value::Object(fields) => 8 + fields.iter().map(|(key, value)| key.len() + value_weight(value)).sum::<usize>(),
+        Value::Object(fields) => {
+            8 + fields
+                .iter()
+                .map(|(key, value)| key.len() + value_weight(value))
+                .sum::<usize>()
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => 8,
     }
 }
@@ -84,7 +101,9 @@ fn merge(into: &mut Value, from: Value) {
         (_, Value::Null) => {}
         (Value::String(text), Value::String(more)) => text.push_str(&more),
         (Value::Object(fields), Value::Object(more)) => merge_objects(fields, more),
-        (Value::Array(items), Value::Array(more)) => more.into_iter().for_each(|item| merge_item(items, item)),
+        (Value::Array(items), Value::Array(more)) => {
+            more.into_iter().for_each(|item| merge_item(items, item))
+        }
         (into @ Value::Number(_), Value::Number(more)) => {
             let sum = match (into.as_i64(), more.as_i64()) {
                 (Some(a), Some(b)) => a.checked_add(b).map(Value::from),
@@ -98,7 +117,8 @@ fn merge(into: &mut Value, from: Value) {
 
 fn merge_item(items: &mut Vec<Value>, item: Value) {
     let index = item.get("index").and_then(Value::as_u64);
-    let same = |present: &&mut Value| index.is_some() && present.get("index").and_then(Value::as_u64) == index;
+    let same =
+        |present: &&mut Value| index.is_some() && present.get("index").and_then(Value::as_u64) == index;
     match items.iter_mut().find(same) {
         Some(present) => merge(present, item),
         None => items.push(item),
@@ -132,7 +152,9 @@ mod tests {
     use super::*;
 
     fn delta(value: Value) -> OutputDelta {
-        let Value::Object(fields) = value else { panic!("an object") };
+        let Value::Object(fields) = value else {
+            panic!("an object")
+        };
         OutputDelta::from_provider(fields)
     }
 

@@ -13,7 +13,11 @@ impl Priority {
     /// None above 100.
     #[must_use]
     pub const fn new(value: u8) -> Option<Self> {
-        if value <= Self::MAX { Some(Self(value)) } else { None }
+        if value <= Self::MAX {
+            Some(Self(value))
+        } else {
+            None
+        }
     }
 
     /// 0 to 100.

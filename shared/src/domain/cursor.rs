@@ -55,14 +55,22 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let part = |digits: &str| -> Result<u32, CursorError> {
-            let canonical = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()));
+            let canonical =
+                digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()));
             if !canonical {
                 return Err(CursorError);
             }
-            digits.parse::<i32>().ok().and_then(|n| u32::try_from(n).ok()).ok_or(CursorError)
+            digits
+                .parse::<i32>()
+                .ok()
+                .and_then(|n| u32::try_from(n).ok())
+                .ok_or(CursorError)
         };
         let (epoch, seq) = text.split_once('-').ok_or(CursorError)?;
-        Ok(Self { epoch: part(epoch)?, seq: part(seq)? })
+        Ok(Self {
+            epoch: part(epoch)?,
+            seq: part(seq)?,
+        })
     }
 }
 
@@ -93,7 +101,22 @@ mod tests {
     fn parses_only_its_own_form() {
         assert_eq!("12-7".parse(), Ok(Cursor::new(12, 7)));
         assert_eq!("0-0".parse(), Ok(Cursor::START));
-        for bad in ["", "-", "1", "1-", "-1", "1--1", "+1-1", " 1-1", "1-1 ", "01-1", "1-2-3", "2147483648-1", "1-99999999999", "a-b"] {
+        for bad in [
+            "",
+            "-",
+            "1",
+            "1-",
+            "-1",
+            "1--1",
+            "+1-1",
+            " 1-1",
+            "1-1 ",
+            "01-1",
+            "1-2-3",
+            "2147483648-1",
+            "1-99999999999",
+            "a-b",
+        ] {
             assert_eq!(bad.parse::<Cursor>(), Err(CursorError), "{bad}");
         }
     }

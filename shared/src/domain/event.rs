@@ -25,7 +25,10 @@ impl LogEntry {
     /// The entry in the public form `{cursor,type,at,data}`, the same on every surface and at every replay.
     #[must_use]
     pub fn to_json(&self) -> String {
-        format!(r#"{{"cursor":"{}","type":"{}","at":"{}","data":{}}}"#, self.cursor, self.kind, self.at, self.data)
+        format!(
+            r#"{{"cursor":"{}","type":"{}","at":"{}","data":{}}}"#,
+            self.cursor, self.kind, self.at, self.data
+        )
     }
 
     /// The event it stands for.
@@ -112,12 +115,19 @@ events! {
 impl Event {
     /// The event's data as JSON text. Events of a run whose provider is the simulator carry `"simulated":true`.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "the data types are plain structs with string keys: they always serialise")]
+    #[expect(
+        clippy::expect_used,
+        reason = "the data types are plain structs with string keys: they always serialise"
+    )]
     pub fn to_data(&self, simulated: bool) -> Arc<str> {
         let mut json = self.write().expect("plain structs serialise");
         if simulated {
             json.pop();
-            json.push_str(if json.len() > 1 { r#","simulated":true}"# } else { r#""simulated":true}"# });
+            json.push_str(if json.len() > 1 {
+                r#","simulated":true}"#
+            } else {
+                r#""simulated":true}"#
+            });
         }
         json.into()
     }
@@ -279,7 +289,9 @@ mod tests {
 
     #[test]
     fn public_form_is_json_and_parses_back() {
-        let event = Event::RunSucceeded(RunSucceeded { finish_reason: "stop \"quoted\"".to_owned() });
+        let event = Event::RunSucceeded(RunSucceeded {
+            finish_reason: "stop \"quoted\"".to_owned(),
+        });
         let entry = entry(&event, false);
         let value: serde_json::Value = serde_json::from_str(&entry.to_json()).unwrap();
         assert_eq!(value["cursor"], "1-2");
@@ -291,7 +303,9 @@ mod tests {
 
     #[test]
     fn simulated_is_said_in_the_data() {
-        let event = Event::RunCancelled(RunCancelled { by: "client".to_owned() });
+        let event = Event::RunCancelled(RunCancelled {
+            by: "client".to_owned(),
+        });
         assert_eq!(&*entry(&event, true).data, r#"{"by":"client","simulated":true}"#);
         assert_eq!(entry(&event, true).event().unwrap(), event);
     }

@@ -66,7 +66,11 @@ mod tests {
     }
 
     fn started(attempt: u32, void_after: Option<Cursor>) -> Event {
-        Event::AttemptStarted(AttemptStarted { attempt, worker: WorkerId::new(), void_after })
+        Event::AttemptStarted(AttemptStarted {
+            attempt,
+            worker: WorkerId::new(),
+            void_after,
+        })
     }
 
     #[test]
@@ -78,7 +82,12 @@ mod tests {
             ((1, 3), Event::OutputDelta(OutputDelta::text("void"))),
             ((3, 1), started(2, Some(Cursor::new(1, 2)))),
             ((3, 2), Event::OutputDelta(OutputDelta::text("again"))),
-            ((3, 3), Event::RunSucceeded(RunSucceeded { finish_reason: "stop".to_owned() })),
+            (
+                (3, 3),
+                Event::RunSucceeded(RunSucceeded {
+                    finish_reason: "stop".to_owned(),
+                }),
+            ),
         ] {
             transcript.apply(&entry(cursor.0, cursor.1, &event)).unwrap();
         }

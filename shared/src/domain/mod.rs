@@ -22,8 +22,8 @@ pub use answer::{Answer, OutputDelta};
 pub use class::{Class, Priority};
 pub use cursor::{Cursor, CursorError};
 pub use event::{
-    AttemptStarted, Event, EventType, LogEntry, ProviderFailed, RouteSelected, RunCancelled, RunFailed, RunQueued,
-    RunRequeued, RunSucceeded, RequeueReason, UnknownEventType, UsageReported,
+    AttemptStarted, Event, EventType, LogEntry, ProviderFailed, RequeueReason, RouteSelected, RunCancelled,
+    RunFailed, RunQueued, RunRequeued, RunSucceeded, UnknownEventType, UsageReported,
 };
 pub use failure::FailureCode;
 pub use fold::Transcript;

@@ -22,13 +22,14 @@ macro_rules! named {
             type Err = $crate::domain::UnknownName;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Self::ALL.into_iter().find(|candidate| candidate.as_str() == text).ok_or_else(|| {
-                    $crate::domain::UnknownName {
+                Self::ALL
+                    .into_iter()
+                    .find(|candidate| candidate.as_str() == text)
+                    .ok_or_else(|| $crate::domain::UnknownName {
                         noun: $noun,
                         value: text.chars().take(64).collect(),
                         expected: Self::ALL.map(|candidate| candidate.as_str()).join(", "),
-                    }
-                })
+                    })
             }
         }
     };

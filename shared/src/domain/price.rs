@@ -23,7 +23,10 @@ impl Usd {
 
     /// Dollars, for showing.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "for showing; exact below 9 million dollars")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "for showing; exact below 9 million dollars"
+    )]
     pub fn dollars(self) -> f64 {
         self.0 as f64 / Self::NANOS
     }
@@ -32,7 +35,8 @@ impl Usd {
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
     pub fn from_dollars(dollars: f64) -> Option<Self> {
-        (dollars.is_finite() && (0.0..9e9).contains(&dollars)).then(|| Self((dollars * Self::NANOS).round() as i64))
+        (dollars.is_finite() && (0.0..9e9).contains(&dollars))
+            .then(|| Self((dollars * Self::NANOS).round() as i64))
     }
 }
 
@@ -63,7 +67,8 @@ impl Price {
     #[must_use]
     pub fn cost(&self, input_tokens: u64, output_tokens: u64) -> Usd {
         let nanos = |tokens: u64, per_million: Usd| i128::from(tokens) * i128::from(per_million.nanos());
-        let total = nanos(input_tokens, self.input_per_million) + nanos(output_tokens, self.output_per_million);
+        let total =
+            nanos(input_tokens, self.input_per_million) + nanos(output_tokens, self.output_per_million);
         let rounded_up = (total + 999_999).div_euclid(1_000_000);
         Usd(i64::try_from(rounded_up).unwrap_or(i64::MAX))
     }
@@ -92,7 +97,10 @@ mod tests {
         };
         assert_eq!(price.cost(1_000_000, 100_000), Usd::from_dollars(3.5).unwrap());
         assert_eq!(price.cost(1, 0), Usd::from_nanos(2_500));
-        let tiny = Price { input_per_million: Usd::from_nanos(1), output_per_million: Usd::default() };
+        let tiny = Price {
+            input_per_million: Usd::from_nanos(1),
+            output_per_million: Usd::default(),
+        };
         assert_eq!(tiny.cost(1, 0), Usd::from_nanos(1));
         assert_eq!(price.cost(u64::MAX, u64::MAX), Usd::from_nanos(i64::MAX));
     }

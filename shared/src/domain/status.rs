@@ -27,7 +27,13 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 5] = [
+        Self::Queued,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+    ];
 
     /// The name in the database, the API and the metrics.
     #[must_use]
@@ -84,6 +90,12 @@ mod tests {
             assert_eq!(status.as_str().parse(), Ok(status));
             assert_eq!(serde_json::to_string(&status).unwrap(), format!("\"{status}\""));
         }
-        assert!("done".parse::<Status>().unwrap_err().to_string().contains("queued, running"));
+        assert!(
+            "done"
+                .parse::<Status>()
+                .unwrap_err()
+                .to_string()
+                .contains("queued, running")
+        );
     }
 }

@@ -42,32 +42,51 @@ impl Hub {
 
     pub(super) fn subscribe(self: &Arc<Self>, run: RunId, after: Cursor) -> Subscription {
         let mut topics = self.topics();
-        let topic = topics
-            .entry(run)
-            .or_insert_with(|| Topic { sender: broadcast::Sender::new(BACKLOG), position: after });
-        Subscription { receiver: topic.sender.subscribe(), _leave: Leave { hub: Arc::clone(self), run } }
+        let topic = topics.entry(run).or_insert_with(|| Topic {
+            sender: broadcast::Sender::new(BACKLOG),
+            position: after,
+        });
+        Subscription {
+            receiver: topic.sender.subscribe(),
+            _leave: Leave {
+                hub: Arc::clone(self),
+                run,
+            },
+        }
     }
 
     /// Hands entries to the run's subscribers, if any.
     pub(super) fn publish(&self, run: RunId, entries: Arc<[LogEntry]>) {
-        let Some(last) = entries.last().map(|entry| entry.cursor) else { return };
+        let Some(last) = entries.last().map(|entry| entry.cursor) else {
+            return;
+        };
         let mut topics = self.topics();
         let Some(topic) = topics.get_mut(&run) else { return };
         topic.position = topic.position.max(last);
         let weight: usize = entries.iter().map(|entry| entry.data.len()).sum();
-        let news = if weight > MAX_KEPT_BYTES { News::Look } else { News::Entries(entries) };
+        let news = if weight > MAX_KEPT_BYTES {
+            News::Look
+        } else {
+            News::Entries(entries)
+        };
         // An error means that the last subscriber is just leaving.
         let _ = topic.sender.send(news);
     }
 
     /// Every watched run with the latest entry that went through here.
     pub(super) fn positions(&self) -> Vec<(RunId, Cursor)> {
-        self.topics().iter().map(|(run, topic)| (*run, topic.position)).collect()
+        self.topics()
+            .iter()
+            .map(|(run, topic)| (*run, topic.position))
+            .collect()
     }
 
     fn leave(&self, run: RunId) {
         let mut topics = self.topics();
-        if topics.get(&run).is_some_and(|topic| topic.sender.receiver_count() == 0) {
+        if topics
+            .get(&run)
+            .is_some_and(|topic| topic.sender.receiver_count() == 0)
+        {
             topics.remove(&run);
         }
     }

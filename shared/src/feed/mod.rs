@@ -55,6 +55,9 @@ impl Feed {
     #[must_use]
     pub fn local() -> Self {
         let feed = Arc::new(LocalFeed::default());
-        Self { publish: feed.clone(), subscribe: feed }
+        Self {
+            publish: feed.clone(),
+            subscribe: feed,
+        }
     }
 }

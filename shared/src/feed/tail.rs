@@ -35,13 +35,20 @@ impl TailFeed {
     /// A tail of this ledger; [`TailFeed::run`] does the work.
     #[must_use]
     pub fn new(log: Arc<dyn Log>) -> Arc<Self> {
-        Arc::new(Self { hub: Arc::default(), log, subscribed: Notify::new() })
+        Arc::new(Self {
+            hub: Arc::default(),
+            log,
+            subscribed: Notify::new(),
+        })
     }
 
     /// Both sides of this feed.
     #[must_use]
     pub fn feed(self: &Arc<Self>) -> Feed {
-        Feed { publish: self.clone(), subscribe: self.clone() }
+        Feed {
+            publish: self.clone(),
+            subscribe: self.clone(),
+        }
     }
 
     /// Follows the ledger until `shutdown`.

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::LedgerError;
 use crate::domain::{
-    Class, Estimate, Event, Interruption, Kind, LogEntry, Priority, RunId, RunQueued, Status, TenantId, Timestamp,
-    UserHash,
+    Class, Estimate, Event, Interruption, Kind, LogEntry, Priority, RunId, RunQueued, Status, TenantId,
+    Timestamp, UserHash,
 };
 
 /// A validated run, ready to be committed.
@@ -51,7 +51,11 @@ impl NewRun {
     /// Data of the run's first event.
     #[must_use]
     pub fn queued_data(&self) -> std::sync::Arc<str> {
-        Event::RunQueued(RunQueued { class: self.class, estimate: self.estimate }).to_data(self.simulated)
+        Event::RunQueued(RunQueued {
+            class: self.class,
+            estimate: self.estimate,
+        })
+        .to_data(self.simulated)
     }
 }
 

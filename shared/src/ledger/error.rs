@@ -31,8 +31,14 @@ impl From<sqlx::Error> for LedgerError {
                 // Postgres: 22 data exception, 23 integrity violation. SQLite: 19 constraint (and its extended codes).
                 let refused = code.starts_with("22")
                     || code.starts_with("23")
-                    || code.parse::<u32>().is_ok_and(|code| code & 0xff == 19 && code < 10_000);
-                if refused { Self::Refused(error.to_string()) } else { Self::Unavailable(error.to_string()) }
+                    || code
+                        .parse::<u32>()
+                        .is_ok_and(|code| code & 0xff == 19 && code < 10_000);
+                if refused {
+                    Self::Refused(error.to_string())
+                } else {
+                    Self::Unavailable(error.to_string())
+                }
             }
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
                 Self::Corrupt(error.to_string())

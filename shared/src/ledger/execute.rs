@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use super::LedgerError;
 use crate::domain::{
-    Class, FailureCode, Interruption, Kind, LogEntry, RequeueReason, RunId, Status, TenantId, Timestamp, Usd, WorkerId,
+    Class, FailureCode, Interruption, Kind, LogEntry, RequeueReason, RunId, Status, TenantId, Timestamp, Usd,
+    WorkerId,
 };
 
 /// A worker incarnation that introduces itself.
@@ -191,8 +192,12 @@ pub trait Execute: Send + Sync {
     ///
     /// # Errors
     /// When the ledger is away; runs may then be claimed all the same: see [`Execute::held`].
-    async fn claim(&self, worker: WorkerId, runs: &[RunId], tenant_limit: Option<u32>)
-    -> Result<Vec<Claimed>, LedgerError>;
+    async fn claim(
+        &self,
+        worker: WorkerId,
+        runs: &[RunId],
+        tenant_limit: Option<u32>,
+    ) -> Result<Vec<Claimed>, LedgerError>;
 
     /// Commits what several runs append, all in one transaction that sees this incarnation alive. A run that is no
     /// longer this worker's is left out and answered [`WriteOutcome::Fenced`]; the others are not affected.

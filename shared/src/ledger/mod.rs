@@ -12,18 +12,21 @@ mod error;
 mod execute;
 mod postgres;
 mod read;
+mod reader;
 mod sqlite;
 mod upkeep;
 
 use std::sync::Arc;
 
 pub use accept::{AcceptOutcome, CancelOutcome, Idempotency, NewRun, Submit};
-pub use connect::{ConnectError, PoolStatus};
+pub use connect::{ConnectError, DataFolder, PoolStatus};
 pub use error::LedgerError;
 pub use execute::{
     Claimed, Committed, Execute, Failure, Held, NewWorker, Renewal, RunResult, Then, Write, WriteOutcome,
 };
-pub use read::{ClassOverview, Log, Overview, Page, Reader, RunFilter, RunRecord, StoredResult, WorkerRecord};
+pub use read::{
+    ClassOverview, Log, Overview, Page, Reader, RunFilter, RunRecord, StoredResult, WorkerRecord,
+};
 pub use upkeep::{Backlog, Closed, ReadyRun, Upkeep};
 
 /// A handle to the ledger: cheap to clone, shared by the whole process.
@@ -41,4 +44,6 @@ pub struct Ledger {
     pub log: Arc<dyn Log>,
     /// For who reads everything else.
     pub reader: Reader,
+    /// For migrations.
+    writer: sea_orm::DatabaseConnection,
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::{LedgerError, PoolStatus, RunResult};
 use crate::domain::{
-    Class, Cursor, Estimate, Interruption, Kind, LogEntry, Priority, RunId, Status, TenantId, Timestamp, UserHash,
-    WorkerId,
+    Class, Cursor, Estimate, Interruption, Kind, LogEntry, Priority, RunId, Status, TenantId, Timestamp,
+    UserHash, WorkerId,
 };
 
 /// Reads logs.
@@ -23,7 +23,11 @@ pub trait Log: Send + Sync {
     ///
     /// # Errors
     /// When the ledger is away.
-    async fn tail(&self, watched: &[(RunId, Cursor)], limit: u32) -> Result<Vec<(RunId, LogEntry)>, LedgerError>;
+    async fn tail(
+        &self,
+        watched: &[(RunId, Cursor)],
+        limit: u32,
+    ) -> Result<Vec<(RunId, LogEntry)>, LedgerError>;
 }
 
 /// A run as the API shows it: everything but its content.

@@ -5,8 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::LedgerError;
-use crate::domain::{Class, LogEntry, RunId, TenantId, WorkerId};
+use super::{Failure, LedgerError};
+use crate::domain::{
+    Class, Cursor, Event, FailureCode, Interruption, LogEntry, RequeueReason, RunCancelled, RunFailed, RunId,
+    RunRequeued, Status, TenantId, Timestamp, WorkerId,
+};
 
 /// A queued run that could be claimed now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +78,12 @@ pub trait Upkeep: Send + Sync {
     ///
     /// # Errors
     /// When the ledger is away.
-    async fn reap(&self, worker: WorkerId, max_crashes: u32, only_lapsed: bool) -> Result<Vec<Closed>, LedgerError>;
+    async fn reap(
+        &self,
+        worker: WorkerId,
+        max_crashes: u32,
+        only_lapsed: bool,
+    ) -> Result<Vec<Closed>, LedgerError>;
 
     /// Moves one running run that its worker lost sight of back to the queue (or cancels it when that was asked for),
     /// if it is still held in this epoch. No crash is counted.
@@ -108,4 +116,106 @@ pub trait Upkeep: Send + Sync {
     /// # Errors
     /// When the ledger is away.
     async fn forget_workers(&self, keep: Duration) -> Result<u64, LedgerError>;
+}
+
+/// A run that no worker will move any more, as a duty finds it.
+pub(super) struct Stranded {
+    pub(super) run: RunId,
+    pub(super) epoch: u32,
+    pub(super) crashes: u32,
+    pub(super) on_interruption: Interruption,
+    pub(super) cancel_by: Option<String>,
+    pub(super) simulated: bool,
+    /// Whether its log has output.
+    pub(super) visible: bool,
+    /// Database time.
+    pub(super) now: Timestamp,
+}
+
+/// What is done with it: the same on every database.
+pub(super) struct Verdict {
+    pub(super) closed: Closed,
+    pub(super) status: Status,
+    pub(super) crash: bool,
+    pub(super) failure: Option<Failure>,
+}
+
+impl Stranded {
+    /// Its worker died.
+    pub(super) fn crashed(self, max_crashes: u32) -> Verdict {
+        if self.cancel_by.is_some() {
+            return self.cancelled();
+        }
+        if self.crashes.saturating_add(1) >= max_crashes {
+            let message = format!("its worker died {max_crashes} times while executing it");
+            return self.failed(FailureCode::CrashedTooOften, message, true, true);
+        }
+        if self.visible && self.on_interruption == Interruption::Fail {
+            let message = "its worker died in the middle of the answer".to_owned();
+            return self.failed(FailureCode::Interrupted, message, true, true);
+        }
+        self.requeued(RequeueReason::WorkerLost, true)
+    }
+
+    /// Its worker lost sight of it.
+    pub(super) fn released(self) -> Verdict {
+        if self.cancel_by.is_some() {
+            self.cancelled()
+        } else {
+            self.requeued(RequeueReason::Released, false)
+        }
+    }
+
+    /// Its deadline passed while it was queued.
+    pub(super) fn expired(self) -> Verdict {
+        let message = "its deadline passed while it was queued".to_owned();
+        self.failed(FailureCode::DeadlineExceeded, message, false, false)
+    }
+
+    fn requeued(self, reason: RequeueReason, crash: bool) -> Verdict {
+        let event = Event::RunRequeued(RunRequeued {
+            reason,
+            not_before: self.now,
+        });
+        self.verdict(&event, Status::Queued, crash, None)
+    }
+
+    fn cancelled(self) -> Verdict {
+        let by = self.cancel_by.clone().unwrap_or_default();
+        self.verdict(
+            &Event::RunCancelled(RunCancelled { by }),
+            Status::Cancelled,
+            false,
+            None,
+        )
+    }
+
+    fn failed(self, code: FailureCode, message: String, retryable: bool, crash: bool) -> Verdict {
+        let failure = Failure {
+            code,
+            message: message.clone(),
+            retryable,
+        };
+        let event = Event::RunFailed(RunFailed {
+            code,
+            message,
+            retryable,
+        });
+        self.verdict(&event, Status::Failed, crash, Some(failure))
+    }
+
+    fn verdict(&self, event: &Event, status: Status, crash: bool, failure: Option<Failure>) -> Verdict {
+        let entry = LogEntry {
+            cursor: Cursor::new(self.epoch + 1, 1),
+            kind: event.kind(),
+            at: self.now,
+            data: event.to_data(self.simulated),
+        };
+        Verdict {
+            closed: Closed { run: self.run, entry },
+            status,
+            crash,
+            failure,
+        }
+    }
 }

@@ -24,13 +24,20 @@ impl TraceContext {
     #[must_use]
     pub fn root() -> Self {
         let mut rng = rand::rng();
-        Self { trace: rng.next_u64() as u128 | (u128::from(rng.next_u64() | 1) << 64), span: rng.next_u64() | 1, sampled: true }
+        Self {
+            trace: rng.next_u64() as u128 | (u128::from(rng.next_u64() | 1) << 64),
+            span: rng.next_u64() | 1,
+            sampled: true,
+        }
     }
 
     /// A new span in the same trace.
     #[must_use]
     pub fn child(self) -> Self {
-        Self { span: rand::rng().next_u64() | 1, ..self }
+        Self {
+            span: rand::rng().next_u64() | 1,
+            ..self
+        }
     }
 
     /// The trace, in hexadecimal.
@@ -42,7 +49,13 @@ impl TraceContext {
 
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, u8::from(self.sampled))
+        write!(
+            f,
+            "00-{:032x}-{:016x}-{:02x}",
+            self.trace,
+            self.span,
+            u8::from(self.sampled)
+        )
     }
 }
 
@@ -53,7 +66,10 @@ impl FromStr for TraceContext {
         let mut parts = text.split('-');
         let mut field = |digits: usize| {
             let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-            parts.next().filter(|part| part.len() == digits && part.bytes().all(lower_hex)).ok_or(TraceContextError)
+            parts
+                .next()
+                .filter(|part| part.len() == digits && part.bytes().all(lower_hex))
+                .ok_or(TraceContextError)
         };
         let (version, trace, span, flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
         let number = |hex: &str| u128::from_str_radix(hex, 16).map_err(|_| TraceContextError);
@@ -62,7 +78,11 @@ impl FromStr for TraceContext {
             return Err(TraceContextError);
         }
         let span = u64::try_from(span).map_err(|_| TraceContextError)?;
-        Ok(Self { trace, span, sampled: flags & 1 == 1 })
+        Ok(Self {
+            trace,
+            span,
+            sampled: flags & 1 == 1,
+        })
     }
 }
 
@@ -78,7 +98,14 @@ mod tests {
         let child = context.child();
         assert_eq!(child.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_ne!(child, context);
-        assert_eq!(TraceContext::root().to_string().parse::<TraceContext>().map(TraceContext::trace_id).is_ok(), true);
+        assert_eq!(
+            TraceContext::root()
+                .to_string()
+                .parse::<TraceContext>()
+                .map(TraceContext::trace_id)
+                .is_ok(),
+            true
+        );
     }
 
     #[test]

@@ -34,12 +34,22 @@ pub fn describe() {
     describe_counter!(REQUEST_COUNT, "Runs that ended");
     describe_histogram!(REQUEST_LATENCY_MS, Unit::Milliseconds, "From accepted to ended");
     describe_counter!(TOKENS, "Tokens as providers reported them");
-    describe_counter!(COST_ESTIMATE_USD, "Estimated cost of accepted runs in US dollars, where the price is known");
-    describe_counter!(FALLBACK_COUNT, "Provider calls that failed and were followed by another one");
+    describe_counter!(
+        COST_ESTIMATE_USD,
+        "Estimated cost of accepted runs in US dollars, where the price is known"
+    );
+    describe_counter!(
+        FALLBACK_COUNT,
+        "Provider calls that failed and were followed by another one"
+    );
     describe_counter!(ACCEPTED_COUNT, "Runs accepted");
     describe_counter!(REFUSED_COUNT, "Submits refused");
     describe_counter!(REQUEUED_COUNT, "Runs sent back to the queue");
-    describe_histogram!(FIRST_TOKEN_MS, Unit::Milliseconds, "From claim to the first visible output");
+    describe_histogram!(
+        FIRST_TOKEN_MS,
+        Unit::Milliseconds,
+        "From claim to the first visible output"
+    );
     describe_gauge!(RUNNING, "Runs this process is executing");
     describe_gauge!(WATCHERS, "Connections that watch runs");
     describe_histogram!(COMMIT_ENTRIES, "Entries per journal commit");

@@ -192,7 +192,12 @@ impl ProviderError {
                 format!("The provider {provider} failed on its side (status {status}).")
             }
             ErrorKind::Rejected { status } => {
-                let said = self.0.quote.as_ref().map(|quote| format!(": {quote}")).unwrap_or_default();
+                let said = self
+                    .0
+                    .quote
+                    .as_ref()
+                    .map(|quote| format!(": {quote}"))
+                    .unwrap_or_default();
                 format!("The provider {provider} refused the request (status {status}){said}")
             }
             ErrorKind::Unauthorized { status } => {
@@ -202,7 +207,9 @@ impl ProviderError {
                 };
                 format!("The provider {provider} refused our credentials (status {status}): {check}.")
             }
-            ErrorKind::Interrupted => format!("The provider {provider} broke off before its answer was complete."),
+            ErrorKind::Interrupted => {
+                format!("The provider {provider} broke off before its answer was complete.")
+            }
             ErrorKind::Malformed => {
                 format!("The provider {provider} answered something that is not its protocol.")
             }
@@ -214,7 +221,14 @@ impl ProviderError {
 
 impl fmt::Display for ProviderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { provider, detail, quote, request_id, api_key_env, .. } = &*self.0;
+        let Report {
+            provider,
+            detail,
+            quote,
+            request_id,
+            api_key_env,
+            ..
+        } = &*self.0;
         write!(f, "{provider}: {}: {detail}", self.code())?;
         if let (ErrorKind::Unauthorized { .. }, Some(env)) = (&self.0.kind, api_key_env) {
             write!(f, "; check {env}")?;

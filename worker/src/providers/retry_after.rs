@@ -12,7 +12,12 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// date (RFC 9110, section 10.2.3). A date is compared with the response's own `Date` where there is one, so that
 /// two clocks that disagree do no harm. What cannot be read counts as absent; a date in the past is zero.
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::trim)
+    };
     if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok())
         && let Some(delay) = bounded(millis / 1000.0)
     {
@@ -32,7 +37,10 @@ fn bounded(seconds: f64) -> Option<Duration> {
 }
 
 fn millis_of(http_date: &str) -> Option<Timestamp> {
-    let moment = httpdate::parse_http_date(http_date).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    let moment = httpdate::parse_http_date(http_date)
+        .ok()?
+        .duration_since(UNIX_EPOCH)
+        .ok()?;
     i64::try_from(moment.as_millis()).ok().map(Timestamp::from_millis)
 }
 
@@ -47,7 +55,10 @@ mod tests {
 
     fn asked(pairs: &[(&'static str, &str)]) -> Option<Duration> {
         let headers = pairs.iter().map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_str(value).unwrap(),
+            )
         });
         retry_after(&headers.collect(), NOW)
     }
@@ -55,10 +66,19 @@ mod tests {
     #[test]
     fn seconds_fractions_and_milliseconds() {
         assert_eq!(asked(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
-        assert_eq!(asked(&[("retry-after", " 0.25 ")]), Some(Duration::from_millis(250)));
+        assert_eq!(
+            asked(&[("retry-after", " 0.25 ")]),
+            Some(Duration::from_millis(250))
+        );
         assert_eq!(asked(&[("retry-after", "0")]), Some(Duration::ZERO));
-        assert_eq!(asked(&[("retry-after-ms", "40"), ("retry-after", "7")]), Some(Duration::from_millis(40)));
-        assert_eq!(asked(&[("retry-after-ms", "soon"), ("retry-after", "7")]), Some(Duration::from_secs(7)));
+        assert_eq!(
+            asked(&[("retry-after-ms", "40"), ("retry-after", "7")]),
+            Some(Duration::from_millis(40))
+        );
+        assert_eq!(
+            asked(&[("retry-after-ms", "soon"), ("retry-after", "7")]),
+            Some(Duration::from_secs(7))
+        );
     }
 
     #[test]
@@ -67,8 +87,14 @@ mod tests {
         assert_eq!(asked(&[("retry-after", in_ten)]), Some(Duration::from_secs(10)));
         let theirs = [("retry-after", in_ten), ("date", "Sun, 06 Nov 1994 08:49:45 GMT")];
         assert_eq!(asked(&theirs), Some(Duration::from_secs(2)));
-        assert_eq!(asked(&[("retry-after", "Sunday, 06-Nov-94 08:49:40 GMT")]), Some(Duration::from_secs(3)));
-        assert_eq!(asked(&[("retry-after", "Sun Nov  6 08:49:36 1994")]), Some(Duration::ZERO));
+        assert_eq!(
+            asked(&[("retry-after", "Sunday, 06-Nov-94 08:49:40 GMT")]),
+            Some(Duration::from_secs(3))
+        );
+        assert_eq!(
+            asked(&[("retry-after", "Sun Nov  6 08:49:36 1994")]),
+            Some(Duration::ZERO)
+        );
     }
 
     #[test]

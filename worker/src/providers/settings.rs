@@ -67,7 +67,9 @@ pub enum SettingsError {
         env: Option<String>,
     },
     /// TLS or the HTTP client cannot be set up.
-    #[error("provider {provider}: cannot set up HTTPS (are the system's CA certificates installed?): {source}")]
+    #[error(
+        "provider {provider}: cannot set up HTTPS (are the system's CA certificates installed?): {source}"
+    )]
     Http {
         /// The provider's name.
         provider: String,

@@ -1,14 +1,14 @@
 //! What the parts of an answer mean together: which pieces to hand on, whether it is complete, what it used, what was
 //! said about it. Grows with nothing but pieces not yet taken; everything it keeps has a bound.
 
-use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use async_openai::types::chat::FinishReason;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as NameError, StrDeserializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::chunk::Choice;
 use crate::providers::{ChatPiece, Usage};
@@ -33,7 +33,8 @@ pub(super) struct Assembly {
     metadata: Vec<(String, String)>,
 }
 
-#[derive(Debug)]
+/// How far one of the answers is.
+#[derive(Debug, Default)]
 struct Progress {
     index: u32,
     role_said: bool,
@@ -57,13 +58,21 @@ impl Assembly {
 
     /// Takes one entry of `choices`.
     pub(super) fn choice(&mut self, choice: Choice<'_>) -> Result<(), &'static str> {
-        let Choice { index, role, mut delta, beside, finish_reason } = choice;
+        let Choice {
+            index,
+            role,
+            mut delta,
+            beside,
+            finish_reason,
+        } = choice;
         let progress = match self.choices.iter().position(|known| known.index == index) {
             Some(at) => &mut self.choices[at],
             None if self.choices.len() == MOST_CHOICES => return Err("more choices than may be asked for"),
             None => {
-                let (role_said, visible, finished, may_be_empty) = (false, false, false, false);
-                self.choices.push(Progress { index, role_said, visible, finished, may_be_empty });
+                self.choices.push(Progress {
+                    index,
+                    ..Progress::default()
+                });
                 let last = self.choices.len() - 1;
                 &mut self.choices[last]
             }
@@ -71,7 +80,9 @@ impl Assembly {
         progress.visible |= delta.is_visible();
         if let Some(role) = role.filter(|role| !role.is_empty() && !progress.role_said) {
             progress.role_said = true;
-            delta.delta.insert("role".to_owned(), Value::String(role.into_owned()));
+            delta
+                .delta
+                .insert("role".to_owned(), Value::String(role.into_owned()));
         }
         if !delta.text.is_empty() || !delta.delta.is_empty() || !beside.is_empty() {
             self.pieces.push_back(ChatPiece::Delta { index, delta, beside });
@@ -79,9 +90,14 @@ impl Assembly {
         // Some providers write an empty reason into every chunk, some repeat the true one.
         if let Some(reason) = finish_reason.filter(|reason| !reason.is_empty() && !progress.finished) {
             progress.finished = true;
-            progress.may_be_empty =
-                matches!(known_reason(&reason), Some(FinishReason::Length | FinishReason::ContentFilter));
-            self.pieces.push_back(ChatPiece::Finished { index, reason: reason.into_owned() });
+            progress.may_be_empty = matches!(
+                known_reason(&reason),
+                Some(FinishReason::Length | FinishReason::ContentFilter)
+            );
+            self.pieces.push_back(ChatPiece::Finished {
+                index,
+                reason: reason.into_owned(),
+            });
         }
         Ok(())
     }
@@ -104,12 +120,18 @@ impl Assembly {
         if known.is_some_and(|at| self.metadata[at].1 == json) {
             return;
         }
-        let weight: usize = self.metadata.iter().map(|(name, json)| name.len() + json.len()).sum();
+        let weight: usize = self
+            .metadata
+            .iter()
+            .map(|(name, json)| name.len() + json.len())
+            .sum();
         match known {
             Some(at) if weight - self.metadata[at].1.len() + json.len() <= MOST_FIELD_BYTES => {
                 json.clone_into(&mut self.metadata[at].1);
             }
-            None if self.metadata.len() < MOST_FIELDS && weight + name.len() + json.len() <= MOST_FIELD_BYTES => {
+            None if self.metadata.len() < MOST_FIELDS
+                && weight + name.len() + json.len() <= MOST_FIELD_BYTES =>
+            {
                 self.metadata.push((name.to_owned(), json.to_owned()));
             }
             _ => {}
@@ -133,7 +155,9 @@ impl Assembly {
 
     /// Whether a reader could have noticed anything so far, be it only the end.
     pub(super) fn has_output(&self) -> bool {
-        self.choices.iter().any(|choice| choice.visible || choice.finished)
+        self.choices
+            .iter()
+            .any(|choice| choice.visible || choice.finished)
     }
 
     /// Whether every answer that has begun is finished.
@@ -148,30 +172,297 @@ impl Assembly {
 
     /// Whether there is nothing in it, though nothing excuses that.
     pub(super) fn is_empty(&self) -> bool {
-        !self.choices.iter().any(|choice| choice.visible || choice.may_be_empty)
+        !self
+            .choices
+            .iter()
+            .any(|choice| choice.visible || choice.may_be_empty)
     }
 
     /// The usage reported so far; none without a count.
     pub(super) fn reported_usage(&self) -> Option<Usage> {
         let raw: Value = serde_json::from_str(&self.usage).ok()?;
-        let count = |names: [&str; 2]| names.iter().find_map(|name| raw.get(name).and_then(Value::as_u64));
+        let count = |names: [&str; 2]| {
+            names
+                .iter()
+                .find_map(|name| raw.get(name).and_then(Value::as_u64))
+        };
         let input = count(["prompt_tokens", "input_tokens"]);
         let output = count(["completion_tokens", "output_tokens"]);
         if input.is_none() && output.is_none() {
             return None;
         }
-        Some(Usage { input_tokens: input.unwrap_or(0), output_tokens: output.unwrap_or(0), raw })
+        Some(Usage {
+            input_tokens: input.unwrap_or(0),
+            output_tokens: output.unwrap_or(0),
+            raw,
+        })
     }
 
-    /// The fields beside the choices: `id`, `model`, `system_fingerprint`, `service_tier`, what we do not know.
-    pub(super) fn reported_metadata(&self) -> Map<String, Value> {
-        let parsed = |(name, json): &(String, String)| Some((name.clone(), serde_json::from_str(json).ok()?));
-        self.metadata.iter().filter_map(parsed).collect()
+    /// The fields beside the choices, each as it was written: `id`, `model`, `service_tier`, what we do not know.
+    pub(super) fn reported_metadata(&self) -> BTreeMap<String, Box<RawValue>> {
+        let raw =
+            |(name, json): &(String, String)| Some((name.clone(), RawValue::from_string(json.clone()).ok()?));
+        self.metadata.iter().filter_map(raw).collect()
     }
 }
 
 /// The reason, when it is one that OpenAI knows.
-fn known_reason(reason: &Cow<'_, str>) -> Option<FinishReason> {
-    let name: StrDeserializer<'_, NameError> = (**reason).into_deserializer();
+fn known_reason(reason: &str) -> Option<FinishReason> {
+    let name: StrDeserializer<'_, NameError> = reason.into_deserializer();
     FinishReason::deserialize(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+    use shared::domain::OutputDelta;
+
+    use super::super::chunk::{self, Chunk};
+    use super::*;
+
+    fn read(assembly: &mut Assembly, chunk: &Value) {
+        assert_eq!(chunk::read(&chunk.to_string(), assembly).unwrap(), Chunk::Part);
+    }
+
+    /// Everything handed on after these chunks.
+    fn pieces(assembly: &mut Assembly, chunks: &[Value]) -> Vec<ChatPiece> {
+        chunks.iter().for_each(|chunk| read(assembly, chunk));
+        std::iter::from_fn(|| assembly.pop()).collect()
+    }
+
+    fn object(value: Value) -> Map<String, Value> {
+        let Value::Object(fields) = value else {
+            panic!("an object")
+        };
+        fields
+    }
+
+    fn delta(index: u32, text: &str, rest: Value, beside: Value) -> ChatPiece {
+        let delta = OutputDelta {
+            text: text.to_owned(),
+            delta: object(rest),
+        };
+        ChatPiece::Delta {
+            index,
+            delta,
+            beside: object(beside),
+        }
+    }
+
+    fn finished(index: u32, reason: &str) -> ChatPiece {
+        ChatPiece::Finished {
+            index,
+            reason: reason.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_stream_as_openai_sends_it() {
+        let mut assembly = Assembly::new(1);
+        let chunk = |choices: Value, usage: Value| {
+            json!({"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m-2026", "usage": usage,
+                "service_tier": "default", "system_fingerprint": null, "obfuscation": "x8", "choices": choices})
+        };
+        let logprobs = json!({"content": [{"token": "Hi", "logprob": -0.5}]});
+        let begin = chunk(
+            json!([{"index": 0, "delta": {"role": "assistant", "content": "", "refusal": null},
+                "logprobs": null, "finish_reason": null}]),
+            Value::Null,
+        );
+        assert_eq!(
+            pieces(&mut assembly, &[begin]),
+            [delta(0, "", json!({"role": "assistant"}), json!({}))]
+        );
+        assert!(!assembly.has_output());
+        let rest = [
+            chunk(
+                json!([{"index": 0, "delta": {"role": "assistant", "content": "Hi"}, "logprobs": logprobs}]),
+                Value::Null,
+            ),
+            chunk(
+                json!([{"index": 0, "delta": {}, "finish_reason": ""}]),
+                json!({"prompt_tokens": 1}),
+            ),
+            chunk(
+                json!([{"index": 0, "delta": {}, "finish_reason": "stop"}]),
+                Value::Null,
+            ),
+            chunk(
+                json!([{"index": 0, "delta": {"content": null}, "finish_reason": "stop"}]),
+                Value::Null,
+            ),
+            chunk(
+                json!([]),
+                json!({"prompt_tokens": 3, "completion_tokens": 1, "x_detail": [1]}),
+            ),
+            chunk(Value::Null, Value::Null),
+        ];
+        let expected = [
+            delta(0, "Hi", json!({}), json!({"logprobs": logprobs})),
+            finished(0, "stop"),
+        ];
+        assert_eq!(pieces(&mut assembly, &rest), expected);
+        assert!(assembly.has_output() && assembly.is_all() && !assembly.is_empty());
+        let usage = assembly.reported_usage().unwrap();
+        assert_eq!(
+            (usage.input_tokens, usage.output_tokens, &usage.raw["x_detail"]),
+            (3, 1, &json!([1]))
+        );
+        let said = serde_json::to_value(assembly.reported_metadata()).unwrap();
+        assert_eq!(
+            said,
+            json!({"id": "c-1", "created": 1, "model": "m-2026", "service_tier": "default"})
+        );
+    }
+
+    #[test]
+    fn what_is_not_text_survives() {
+        let mut assembly = Assembly::new(1);
+        let call = json!([{"index": 0, "id": "t", "function": {"name": "f", "arguments": "{\"a\":1}"}}]);
+        let chunks = [
+            json!({"choices": [{"delta": {"tool_calls": call, "reasoning_content": "hm"}, "x_choice": 7}]}),
+            json!({"choices": [{"index": null, "delta": {"content": [{"type": "thinking"}]}, "finish_reason": "tool_calls"}]}),
+        ];
+        let expected = [
+            delta(
+                0,
+                "",
+                json!({"tool_calls": call, "reasoning_content": "hm"}),
+                json!({"x_choice": 7}),
+            ),
+            delta(0, "", json!({"content": [{"type": "thinking"}]}), json!({})),
+            finished(0, "tool_calls"),
+        ];
+        assert_eq!(pieces(&mut assembly, &chunks), expected);
+        assert!(!assembly.is_empty());
+        read(&mut assembly, &json!({"x_vendor": 0}));
+        chunk::read(
+            r#"{"x_vendor":{"price":1.50,"note":null},"choices":[],"x_\u0041":1}"#,
+            &mut assembly,
+        )
+        .unwrap();
+        let said = assembly.reported_metadata();
+        assert_eq!(
+            said["x_vendor"].get(),
+            r#"{"price":1.50,"note":null}"#,
+            "as it was written"
+        );
+        assert_eq!(said["x_A"].get(), "1");
+    }
+
+    #[test]
+    fn a_whole_answer_is_one_large_piece() {
+        let mut assembly = Assembly::new(1);
+        let answer = json!({"object": "chat.completion", "usage": {"input_tokens": 2, "output_tokens": 1}, "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "Hi \u{e9}\n", "refusal": null}, "finish_reason": "stop"}]});
+        let expected = [
+            delta(0, "Hi \u{e9}\n", json!({"role": "assistant"}), json!({})),
+            finished(0, "stop"),
+        ];
+        assert_eq!(pieces(&mut assembly, &[answer]), expected);
+        assembly.push_usage();
+        assert!(matches!(assembly.pop(), Some(ChatPiece::Usage(usage)) if usage.input_tokens == 2));
+    }
+
+    #[test]
+    fn complete_means_all_that_was_asked_for() {
+        let mut assembly = Assembly::new(2);
+        assert!(!assembly.is_finished());
+        read(
+            &mut assembly,
+            &json!({"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]}),
+        );
+        assert!(assembly.is_finished() && !assembly.is_all());
+        read(
+            &mut assembly,
+            &json!({"choices": [{"index": 1, "delta": {"content": "b"}}]}),
+        );
+        assert!(!assembly.is_finished());
+        read(
+            &mut assembly,
+            &json!({"choices": [{"index": 1, "delta": {}, "finish_reason": "stop"}]}),
+        );
+        assert!(assembly.is_all());
+    }
+
+    #[test]
+    fn emptiness_needs_an_excuse() {
+        let outcomes = [
+            ("stop", true),
+            ("tool_calls", true),
+            ("eos", true),
+            ("length", false),
+            ("content_filter", false),
+        ];
+        for (reason, empty) in outcomes {
+            let mut assembly = Assembly::new(1);
+            let message = json!({"role": "assistant", "content": ""});
+            read(
+                &mut assembly,
+                &json!({"choices": [{"message": message, "finish_reason": reason}]}),
+            );
+            assert_eq!(assembly.is_empty(), empty, "{reason}");
+        }
+        let mut refusal = Assembly::new(1);
+        read(
+            &mut refusal,
+            &json!({"choices": [{"message": {"refusal": "No."}, "finish_reason": "stop"}]}),
+        );
+        assert!(!refusal.is_empty());
+    }
+
+    #[test]
+    fn errors_and_nonsense_are_told_apart() {
+        let mut assembly = Assembly::new(1);
+        let mut read = |text: &str| chunk::read(text, &mut assembly);
+        assert_eq!(
+            read(r#"{"error":{"message":"x"}}"#).unwrap(),
+            Chunk::Error(json!({"message": "x"}))
+        );
+        assert_eq!(read(r#"{"error":null,"choices":[]}"#).unwrap(), Chunk::Part);
+        let old = r#"{"object":"error","message":"x","code":400}"#;
+        assert_eq!(
+            read(old).unwrap(),
+            Chunk::Error(serde_json::from_str(old).unwrap())
+        );
+        for nonsense in [
+            "",
+            "[]",
+            "7",
+            "{",
+            "{} {}",
+            r#"{"choices":7}"#,
+            r#"{"choices":[7]}"#,
+            r#"{"choices":[{"delta":7}]}"#,
+            r#"{"choices":[{"index":-1}]}"#,
+            r#"{"choices":[{"finish_reason":7}]}"#,
+            r#"{"choices":[{"delta":{"role":7}}]}"#,
+            &format!(r#"{{"choices":[{{"x":{}"#, "[".repeat(200)),
+        ] {
+            assert!(read(nonsense).is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut assembly = Assembly::new(1);
+        for at in 0..100 {
+            read(
+                &mut assembly,
+                &json!({format!("x{at}"): at, "long": "x".repeat(at * 1_000)}),
+            );
+        }
+        let said = assembly.reported_metadata();
+        assert_eq!(said.len(), MOST_FIELDS);
+        assert!(said["long"].get().len() < MOST_FIELD_BYTES);
+        read(
+            &mut assembly,
+            &json!({"usage": {"prompt_tokens": 1, "x": "y".repeat(MOST_USAGE_BYTES)}}),
+        );
+        assert_eq!(assembly.reported_usage(), None);
+        let many: Vec<Value> = (0..=MOST_CHOICES)
+            .map(|index| json!({"index": index, "delta": {}}))
+            .collect();
+        assert!(chunk::read(&json!({"choices": many}).to_string(), &mut assembly).is_err());
+    }
 }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer, DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -40,7 +40,9 @@ pub(super) fn read(text: &str, assembly: &mut Assembly) -> Result<Chunk, serde_j
     let seen = ChunkSeed(assembly).deserialize(&mut json)?;
     json.end()?;
     match seen {
-        Seen { error: Some(error), .. } => Ok(Chunk::Error(error)),
+        Seen {
+            error: Some(error), ..
+        } => Ok(Chunk::Error(error)),
         Seen { is_error: true, .. } => serde_json::from_str(text).map(Chunk::Error),
         Seen { .. } => Ok(Chunk::Part),
     }

@@ -27,6 +27,8 @@ const MOST_ERROR_BYTES: usize = 64 * 1024;
 /// Explaining a failure may not take longer than that.
 const LONGEST_EXPLANATION: Duration = Duration::from_secs(5);
 const REQUEST_ID_HEADER: &str = "x-request-id";
+/// The simulator says so itself, wherever it was started and whatever the configuration calls it.
+const SIMULATED_HEADER: &str = "x-simulated";
 
 /// A provider that speaks OpenAI's protocol. Cheap to share behind an `Arc`; holds the connections it keeps open.
 #[derive(Debug)]
@@ -45,13 +47,29 @@ impl OpenAiProvider {
     /// # Errors
     /// When the base URL or the key cannot be used, or HTTPS is asked for and cannot be set up.
     pub fn new(settings: ProviderSettings) -> Result<Self, SettingsError> {
-        let ProviderSettings { name, base_url, api_key, api_key_env, timeouts, simulated } = settings;
-        let bad_url = |problem: &str| SettingsError::BaseUrl { provider: name.clone(), problem: problem.to_owned() };
+        let ProviderSettings {
+            name,
+            base_url,
+            api_key,
+            api_key_env,
+            timeouts,
+            simulated,
+        } = settings;
+        let bad_url = |problem: &str| SettingsError::BaseUrl {
+            provider: name.clone(),
+            problem: problem.to_owned(),
+        };
         let base = Url::parse(&base_url).map_err(|error| bad_url(&format!("cannot be read: {error}")))?;
         check(&base).map_err(bad_url)?;
-        let token = api_key.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default();
+        let token = api_key
+            .as_ref()
+            .map(ExposeSecret::expose_secret)
+            .unwrap_or_default();
         if HeaderValue::from_str(token).is_err() {
-            return Err(SettingsError::ApiKey { provider: name, env: api_key_env });
+            return Err(SettingsError::ApiKey {
+                provider: name,
+                env: api_key_env,
+            });
         }
         // Every field is set, because the default of each is an OPENAI_* variable: another provider, or the
         // simulator, must never be sent OpenAI's key.
@@ -68,11 +86,25 @@ impl OpenAiProvider {
             value.set_sensitive(true);
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let url = Url::parse(&config.url("/chat/completions")).map_err(|error| bad_url(&error.to_string()))?;
-        let client = http_client(&url, timeouts.connect)
-            .map_err(|source| SettingsError::Http { provider: name.clone(), source })?;
-        let origin = Arc::new(Origin { provider: Arc::from(name), api_key, api_key_env });
-        Ok(Self { client, url, headers, origin, timeouts, simulated })
+        let url =
+            Url::parse(&config.url("/chat/completions")).map_err(|error| bad_url(&error.to_string()))?;
+        let client = http_client(&url, timeouts.connect).map_err(|source| SettingsError::Http {
+            provider: name.clone(),
+            source,
+        })?;
+        let origin = Arc::new(Origin {
+            provider: Arc::from(name),
+            api_key,
+            api_key_env,
+        });
+        Ok(Self {
+            client,
+            url,
+            headers,
+            origin,
+            timeouts,
+            simulated,
+        })
     }
 
     /// The provider's name.
@@ -81,7 +113,7 @@ impl OpenAiProvider {
         &self.origin.provider
     }
 
-    /// Whether its answers come from the simulator.
+    /// Whether it was configured as the simulator. [`ChatStream::simulated`] knows better.
     #[must_use]
     pub fn simulated(&self) -> bool {
         self.simulated
@@ -96,14 +128,20 @@ impl OpenAiProvider {
         let mut patience = Patience::new(self.timeouts, call.stream);
         let explain = |fault| self.origin.explain(fault, None);
         let request = self.request(call).map_err(|error| {
-            explain(Fault::malformed(format!("the request cannot be written as JSON: {error}")))
+            explain(Fault::malformed(format!(
+                "the request cannot be written as JSON: {error}"
+            )))
         })?;
         let response = match patience.wait_for(self.client.execute(request)).await {
             Ok(response) => response.map_err(|error| explain(Fault::unsent(error)))?,
             Err(phase) => return Err(explain(Fault::timeout(phase))),
         };
-        let request_id =
-            response.headers().get(REQUEST_ID_HEADER).and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let request_id = response
+            .headers()
+            .get(REQUEST_ID_HEADER)
+            .and_then(|id| id.to_str().ok())
+            .map(str::to_owned);
+        let simulated = self.simulated || response.headers().contains_key(SIMULATED_HEADER);
         match judge(response, call.stream).await {
             Ok((response, format)) => Ok(ChatStream::new(
                 response,
@@ -112,7 +150,7 @@ impl OpenAiProvider {
                 request::answers(call),
                 Arc::clone(&self.origin),
                 request_id,
-                self.simulated,
+                simulated,
             )),
             Err(fault) => Err(self.origin.explain(fault, request_id.as_deref())),
         }
@@ -121,10 +159,19 @@ impl OpenAiProvider {
     fn request(&self, call: &ChatCall<'_>) -> Result<Request, serde_json::Error> {
         let mut request = Request::new(Method::POST, self.url.clone());
         *request.headers_mut() = self.headers.clone();
-        let accept = if call.stream { "text/event-stream" } else { "application/json" };
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(accept));
+        let accept = if call.stream {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
+        request
+            .headers_mut()
+            .insert(ACCEPT, HeaderValue::from_static(accept));
         // A trace must never make a call fail.
-        if let Some(traceparent) = call.traceparent.and_then(|trace| HeaderValue::from_str(trace).ok()) {
+        if let Some(traceparent) = call
+            .traceparent
+            .and_then(|trace| HeaderValue::from_str(trace).ok())
+        {
             request.headers_mut().insert("traceparent", traceparent);
         }
         *request.body_mut() = Some(request::body(call)?.into());
@@ -159,7 +206,11 @@ fn http_client(url: &Url, connect_timeout: Duration) -> Result<Client, reqwest::
         .referer(false)
         .retry(reqwest::retry::never());
     // Without TLS no certificate is needed: on a bare machine without any, the simulator and local servers work.
-    if url.scheme() == "https" { builder.build() } else { builder.tls_certs_only([]).build() }
+    if url.scheme() == "https" {
+        builder.build()
+    } else {
+        builder.tls_certs_only([]).build()
+    }
 }
 
 /// Whether the head promises an answer, and in which form.
@@ -167,15 +218,25 @@ async fn judge(response: Response, stream: bool) -> Result<(Response, Format), F
     let status = response.status();
     if !status.is_success() {
         let wait = retry_after(response.headers(), clock::now());
-        let final_word = response.headers().get("x-should-retry").is_some_and(|value| value == "false");
+        let final_word = response
+            .headers()
+            .get("x-should-retry")
+            .is_some_and(|value| value == "false");
         let body = beginning_of(response).await;
         return Err(Fault::refused(status, wait, &body).final_word(final_word));
     }
-    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.and_then(|text| text.split(';').next()).map(|text| text.trim().to_ascii_lowercase());
+    let content_type = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = content_type
+        .and_then(|text| text.split(';').next())
+        .map(|text| text.trim().to_ascii_lowercase());
     let format = if stream { Format::Events } else { Format::Whole };
     match (essence.as_deref(), stream) {
-        (Some("text/event-stream"), true) | (Some("application/json"), false) | (None, _) => Ok((response, format)),
+        (Some("text/event-stream"), true) | (Some("application/json"), false) | (None, _) => {
+            Ok((response, format))
+        }
         (Some(other), _) => {
             let body = beginning_of(response).await;
             Err(Fault::wrong_content(other, &body))

@@ -31,7 +31,12 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), quote: None, final_word: false }
+        Self {
+            kind,
+            detail: detail.into(),
+            quote: None,
+            final_word: false,
+        }
     }
 
     pub(super) fn interrupted(detail: impl Into<String>) -> Self {
@@ -112,11 +117,18 @@ impl Fault {
             value.as_u64().or_else(|| value.as_str()?.parse().ok())
         });
         let named = |name: &str| {
-            ["type", "code"].iter().any(|field| error.get(field).and_then(Value::as_str) == Some(name))
+            ["type", "code"]
+                .iter()
+                .any(|field| error.get(field).and_then(Value::as_str) == Some(name))
         };
         let status = match number.and_then(|number| u16::try_from(number).ok()) {
             Some(status @ 400..=599) => Some(status),
-            _ if ["rate_limit_exceeded", "rate_limit_error", "tokens", "requests"].into_iter().any(named) => Some(429),
+            _ if ["rate_limit_exceeded", "rate_limit_error", "tokens", "requests"]
+                .into_iter()
+                .any(named) =>
+            {
+                Some(429)
+            }
             _ if named("invalid_request_error") || named("context_length_exceeded") => Some(400),
             _ if named("authentication_error") || named("invalid_api_key") => Some(401),
             _ if named("server_error") || named("api_error") => Some(500),
@@ -157,7 +169,10 @@ fn message_in(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);
     let text = text.trim();
     if let Ok(value) = serde_json::from_str::<Value>(text) {
-        let said = value.get("error").and_then(message_of).or_else(|| message_of(&value));
+        let said = value
+            .get("error")
+            .and_then(message_of)
+            .or_else(|| message_of(&value));
         return Some(said.unwrap_or_else(|| value.to_string()));
     }
     if text.starts_with('<') {
@@ -171,7 +186,10 @@ fn message_in(body: &[u8]) -> Option<String> {
 
 /// The message of an error object: OpenAI's `message`, FastAPI's `detail`, or a bare string.
 fn message_of(error: &Value) -> Option<String> {
-    let said = error.get("message").or_else(|| error.get("detail")).unwrap_or(error);
+    let said = error
+        .get("message")
+        .or_else(|| error.get("detail"))
+        .unwrap_or(error);
     match said {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Array(items) => items.first()?.get("msg")?.as_str().map(str::to_owned),
@@ -209,7 +227,12 @@ impl Origin {
     /// The text without the key, without control characters, and short.
     fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        if let Some(key) = self.api_key.as_ref().map(ExposeSecret::expose_secret).filter(|key| !key.is_empty()) {
+        if let Some(key) = self
+            .api_key
+            .as_ref()
+            .map(ExposeSecret::expose_secret)
+            .filter(|key| !key.is_empty())
+        {
             text = text.replace(key, REDACTED);
             if let Some(prefix) = key.get(..TELLING_PREFIX) {
                 text = without_words_beginning(&text, prefix);
@@ -231,7 +254,8 @@ fn without_words_beginning(text: &str, prefix: &str) -> String {
         clean.push_str(&rest[..at]);
         clean.push_str(REDACTED);
         let word = &rest[at..];
-        let end = word.find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | ',' | ')'));
+        let end =
+            word.find(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | ',' | ')'));
         rest = &word[end.unwrap_or(word.len())..];
     }
     clean.push_str(rest);
@@ -259,8 +283,21 @@ mod tests {
 
     #[test]
     fn statuses_decide_whether_to_retry() {
-        let outcomes = [(400, false), (401, false), (403, false), (404, false), (408, true), (409, false),
-            (422, false), (425, true), (429, true), (500, true), (502, true), (529, true), (302, false)];
+        let outcomes = [
+            (400, false),
+            (401, false),
+            (403, false),
+            (404, false),
+            (408, true),
+            (409, false),
+            (422, false),
+            (425, true),
+            (429, true),
+            (500, true),
+            (502, true),
+            (529, true),
+            (302, false),
+        ];
         for (status, retryable) in outcomes {
             assert_eq!(refused(status, "").retryable(), retryable, "{status}");
         }
@@ -271,11 +308,20 @@ mod tests {
     #[test]
     fn the_providers_words_are_found() {
         let bodies = [
-            (r#"{"error":{"message":"no such model","type":"invalid_request_error"}}"#, "no such model"),
+            (
+                r#"{"error":{"message":"no such model","type":"invalid_request_error"}}"#,
+                "no such model",
+            ),
             (r#"{"error":"no such model"}"#, "no such model"),
             (r#"{"object":"error","message":"no such model"}"#, "no such model"),
-            (r#"{"detail":[{"loc":["body"],"msg":"no such model"}]}"#, "no such model"),
-            ("<!doctype html><html><HEAD><Title>502 Bad\nGateway</title>", "an HTML page titled \"502 Bad\\nGateway\""),
+            (
+                r#"{"detail":[{"loc":["body"],"msg":"no such model"}]}"#,
+                "no such model",
+            ),
+            (
+                "<!doctype html><html><HEAD><Title>502 Bad\nGateway</title>",
+                "an HTML page titled \"502 Bad\\nGateway\"",
+            ),
             ("<html>\u{130}<title", "an HTML page"),
             ("no such model\nat line 7", "no such model"),
             (r#"{"code":7}"#, r#"{"code":7}"#),
@@ -309,7 +355,10 @@ mod tests {
 
     #[test]
     fn texts_are_cut_and_kept_on_one_line() {
-        let long = refused(400, &json!({"error": {"message": format!("a\nb{}", "é".repeat(9_999))}}).to_string());
+        let long = refused(
+            400,
+            &json!({"error": {"message": format!("a\nb{}", "é".repeat(9_999))}}).to_string(),
+        );
         let message = long.public_message();
         assert!(message.contains("a b"), "{message}");
         assert!(message.chars().count() < LONGEST_TEXT + 100);
@@ -318,11 +367,32 @@ mod tests {
     #[test]
     fn error_events_say_what_they_are() {
         let kinds = [
-            (json!({"code": 502, "message": "x"}), ErrorKind::Server { status: 502, retry_after: None }),
-            (json!({"code": "429", "message": "x"}), ErrorKind::RateLimited { retry_after: None }),
-            (json!({"type": "rate_limit_exceeded"}), ErrorKind::RateLimited { retry_after: None }),
-            (json!({"code": "context_length_exceeded"}), ErrorKind::Rejected { status: 400 }),
-            (json!({"type": "server_error", "code": null}), ErrorKind::Server { status: 500, retry_after: None }),
+            (
+                json!({"code": 502, "message": "x"}),
+                ErrorKind::Server {
+                    status: 502,
+                    retry_after: None,
+                },
+            ),
+            (
+                json!({"code": "429", "message": "x"}),
+                ErrorKind::RateLimited { retry_after: None },
+            ),
+            (
+                json!({"type": "rate_limit_exceeded"}),
+                ErrorKind::RateLimited { retry_after: None },
+            ),
+            (
+                json!({"code": "context_length_exceeded"}),
+                ErrorKind::Rejected { status: 400 },
+            ),
+            (
+                json!({"type": "server_error", "code": null}),
+                ErrorKind::Server {
+                    status: 500,
+                    retry_after: None,
+                },
+            ),
             (json!({"code": 7, "message": "x"}), ErrorKind::Interrupted),
             (json!("gone"), ErrorKind::Interrupted),
         ];

@@ -41,9 +41,18 @@ impl Patience {
     /// For a call that is sent now.
     pub(super) fn new(timeouts: Timeouts, stream: bool) -> Self {
         let started = Instant::now();
-        let awaiting = if stream { Awaiting::FirstToken } else { Awaiting::Whole };
-        let mut patience =
-            Self { timeouts, started, awaiting, silent_since: None, timer: Box::pin(sleep_until(started)) };
+        let awaiting = if stream {
+            Awaiting::FirstToken
+        } else {
+            Awaiting::Whole
+        };
+        let mut patience = Self {
+            timeouts,
+            started,
+            awaiting,
+            silent_since: None,
+            timer: Box::pin(sleep_until(started)),
+        };
         let (due, _) = patience.due();
         patience.timer.as_mut().reset(due);
         patience
@@ -102,7 +111,11 @@ impl Patience {
                 (after(since, self.timeouts.between_tokens), Phase::BetweenTokens)
             }
         };
-        if due < total { (due, phase) } else { (total, Phase::Total) }
+        if due < total {
+            (due, phase)
+        } else {
+            (total, Phase::Total)
+        }
     }
 }
 
@@ -125,7 +138,10 @@ mod tests {
 
     async fn wait(patience: &mut Patience, at_most: Duration) -> Option<Phase> {
         let silence = pending::<()>();
-        tokio::time::timeout(at_most, patience.wait_for(silence)).await.ok().and_then(Result::err)
+        tokio::time::timeout(at_most, patience.wait_for(silence))
+            .await
+            .ok()
+            .and_then(Result::err)
     }
 
     #[tokio::test(start_paused = true)]
@@ -157,17 +173,29 @@ mod tests {
         tokio::time::advance(Duration::from_secs(20)).await;
         let start = Instant::now();
         assert_eq!(wait(&mut patience, Duration::from_secs(2)).await, None);
-        assert_eq!(wait(&mut patience, Duration::from_secs(2)).await, Some(Phase::BetweenTokens));
+        assert_eq!(
+            wait(&mut patience, Duration::from_secs(2)).await,
+            Some(Phase::BetweenTokens)
+        );
         assert_eq!(start.elapsed().as_secs(), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_does_not_stream_is_bounded_as_a_whole() {
         let start = Instant::now();
-        let endless = Timeouts { first_token: Duration::MAX, ..TIMEOUTS };
-        assert_eq!(wait(&mut Patience::new(endless, false), Duration::MAX).await, Some(Phase::Total));
+        let endless = Timeouts {
+            first_token: Duration::MAX,
+            ..TIMEOUTS
+        };
+        assert_eq!(
+            wait(&mut Patience::new(endless, false), Duration::MAX).await,
+            Some(Phase::Total)
+        );
         assert_eq!(start.elapsed().as_secs(), 60);
-        assert_eq!(wait(&mut Patience::new(endless, true), Duration::MAX).await, Some(Phase::Total));
+        assert_eq!(
+            wait(&mut Patience::new(endless, true), Duration::MAX).await,
+            Some(Phase::Total)
+        );
         assert_eq!(start.elapsed().as_secs(), 120);
     }
 }

@@ -18,7 +18,12 @@ pub(super) fn body(call: &ChatCall<'_>) -> Result<Vec<u8>, serde_json::Error> {
 
 /// How many answers the call asks for.
 pub(super) fn answers(call: &ChatCall<'_>) -> usize {
-    call.params.get("n").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(1).max(1)
+    call.params
+        .get("n")
+        .and_then(Value::as_u64)
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(1)
+        .max(1)
 }
 
 struct Body<'a>(&'a ChatCall<'a>);
@@ -27,7 +32,9 @@ impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let call = self.0;
         // OpenAI refuses a request with both names of the limit; the newer one is the caller's explicit choice.
-        let max_tokens = call.max_tokens.filter(|_| !call.params.contains_key("max_completion_tokens"));
+        let max_tokens = call
+            .max_tokens
+            .filter(|_| !call.params.contains_key("max_completion_tokens"));
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("model", call.model)?;
         map.serialize_entry("stream", &call.stream)?;
@@ -59,7 +66,11 @@ impl Serialize for Body<'_> {
 
 /// The caller's options, with the usage asked for in any case: every call is accounted.
 fn stream_options(params: &Map<String, Value>) -> Map<String, Value> {
-    let mut options = params.get("stream_options").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut options = params
+        .get("stream_options")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     options.insert("include_usage".to_owned(), Value::Bool(true));
     options
 }
@@ -72,7 +83,9 @@ mod tests {
     use super::*;
 
     fn sent(params: Value, change: impl FnOnce(&mut ChatCall<'_>)) -> Value {
-        let Value::Object(params) = params else { panic!("an object") };
+        let Value::Object(params) = params else {
+            panic!("an object")
+        };
         let messages = RawValue::from_string(r#"[{"role":"user", "content":"hi"}]"#.to_owned()).unwrap();
         let mut call = ChatCall {
             model: "m",
@@ -86,7 +99,10 @@ mod tests {
         change(&mut call);
         let bytes = body(&call).unwrap();
         let text = String::from_utf8(bytes).unwrap();
-        assert!(text.contains(r#""messages":[{"role":"user", "content":"hi"}]"#), "byte for byte: {text}");
+        assert!(
+            text.contains(r#""messages":[{"role":"user", "content":"hi"}]"#),
+            "byte for byte: {text}"
+        );
         assert_eq!(text.matches("\"stream\"").count(), 1, "no key twice: {text}");
         serde_json::from_str(&text).unwrap()
     }
@@ -113,20 +129,31 @@ mod tests {
     #[test]
     fn params_speak_where_the_call_is_silent() {
         let body = sent(json!({"temperature": 2, "max_tokens": 9}), |_| {});
-        assert_eq!((&body["temperature"], &body["max_tokens"]), (&json!(2), &json!(9)));
+        assert_eq!(
+            (&body["temperature"], &body["max_tokens"]),
+            (&json!(2), &json!(9))
+        );
     }
 
     #[test]
     fn a_call_that_does_not_stream_says_nothing_of_streams() {
-        let body = sent(json!({"stream": true, "stream_options": {"include_usage": true}}), |call| {
-            call.stream = false;
-        });
-        assert_eq!(body, json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": false}));
+        let body = sent(
+            json!({"stream": true, "stream_options": {"include_usage": true}}),
+            |call| {
+                call.stream = false;
+            },
+        );
+        assert_eq!(
+            body,
+            json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": false})
+        );
     }
 
     #[test]
     fn the_newer_name_of_the_limit_is_left_alone() {
-        let body = sent(json!({"max_completion_tokens": 7}), |call| call.max_tokens = Some(5));
+        let body = sent(json!({"max_completion_tokens": 7}), |call| {
+            call.max_tokens = Some(5);
+        });
         assert_eq!(body["max_completion_tokens"], 7);
         assert_eq!(body.get("max_tokens"), None);
     }

@@ -75,7 +75,10 @@ impl SseReader {
             if line.is_empty() {
                 if self.has_data {
                     self.handed_out = true;
-                    return Ok(Some(SseEvent { name: &self.name, data: &self.data }));
+                    return Ok(Some(SseEvent {
+                        name: &self.name,
+                        data: &self.data,
+                    }));
                 }
                 self.forget_event();
                 continue;
@@ -120,7 +123,11 @@ impl SseReader {
         self.searched = self.searched.max(self.next);
         let Some(offset) = memchr2(b'\n', b'\r', &self.buffer[self.searched..]) else {
             self.searched = self.buffer.len();
-            return if self.searched - self.next > self.longest { Err(TooLong(self.longest)) } else { Ok(None) };
+            return if self.searched - self.next > self.longest {
+                Err(TooLong(self.longest))
+            } else {
+                Ok(None)
+            };
         };
         let end = self.searched + offset;
         let mut begin = self.next;
@@ -133,7 +140,11 @@ impl SseReader {
                 begin += BYTE_ORDER_MARK.len();
             }
         }
-        if end - begin > self.longest { Err(TooLong(self.longest)) } else { Ok(Some((begin, end))) }
+        if end - begin > self.longest {
+            Err(TooLong(self.longest))
+        } else {
+            Ok(Some((begin, end)))
+        }
     }
 
     fn forget_event(&mut self) {
@@ -164,7 +175,10 @@ mod tests {
     /// Every event, with the bytes pushed in pieces of `size`.
     fn read(bytes: &[u8], size: usize) -> Result<Owned, TooLong> {
         let owned = |event: SseEvent<'_>| {
-            (String::from_utf8_lossy(event.name).into_owned(), String::from_utf8_lossy(event.data).into_owned())
+            (
+                String::from_utf8_lossy(event.name).into_owned(),
+                String::from_utf8_lossy(event.data).into_owned(),
+            )
         };
         let mut reader = SseReader::new(64);
         let mut events = Vec::new();
@@ -179,7 +193,10 @@ mod tests {
     }
 
     fn data(events: &[&str]) -> Owned {
-        events.iter().map(|data| (String::new(), (*data).to_owned())).collect()
+        events
+            .iter()
+            .map(|data| (String::new(), (*data).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -195,7 +212,13 @@ mod tests {
 
     #[test]
     fn the_end_closes_an_open_event() {
-        for open in ["data: [DONE]", "data: [DONE]\n", "data: [DONE]\r", "data: [DONE]\r\n", "data: [DONE]\n\n"] {
+        for open in [
+            "data: [DONE]",
+            "data: [DONE]\n",
+            "data: [DONE]\r",
+            "data: [DONE]\r\n",
+            "data: [DONE]\n\n",
+        ] {
             assert_eq!(read(open.as_bytes(), 5).unwrap(), data(&["[DONE]"]), "{open:?}");
         }
         assert_eq!(read(b": nothing\n", 3).unwrap(), data(&[]));

@@ -2,12 +2,15 @@
 //! with nothing left to say but the usage; every other end is an error. Owns the connection and nothing else: there
 //! is no task behind it, so dropping it ends the call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::{Response, Version};
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::assembly::Assembly;
 use super::chunk::{self, Chunk};
@@ -108,9 +111,9 @@ impl ChatStream {
     }
 
     /// What the provider said beside the answer so far (`id`, `model`, `system_fingerprint`, `service_tier`, fields
-    /// we do not know), at most 32 fields and 16 KiB.
+    /// we do not know), each as it was written; at most 32 fields and 16 KiB.
     #[must_use]
-    pub fn metadata(&self) -> Map<String, Value> {
+    pub fn metadata(&self) -> BTreeMap<String, Box<RawValue>> {
         self.assembly.reported_metadata()
     }
 
@@ -146,7 +149,9 @@ impl ChatStream {
     /// to be called again.
     async fn advance(&mut self) -> Result<(), Fault> {
         if let Source::Events(reader) = &mut self.source
-            && let Some(event) = reader.next_event().map_err(|error| Fault::too_large(error.to_string()))?
+            && let Some(event) = reader
+                .next_event()
+                .map_err(|error| Fault::too_large(error.to_string()))?
         {
             let last = take_event(event.name, event.data, &mut self.assembly)?;
             self.patience.heard(self.assembly.has_output());
@@ -166,7 +171,9 @@ impl ChatStream {
 
     /// The next bytes of the body; none at its proper end.
     async fn receive(&mut self) -> Result<Option<Bytes>, Fault> {
-        let Some(response) = &mut self.response else { return Ok(None) };
+        let Some(response) = &mut self.response else {
+            return Ok(None);
+        };
         if self.patience.is_over() {
             return Err(Fault::timeout(Phase::Total));
         }
@@ -179,7 +186,9 @@ impl ChatStream {
     fn take_bytes(&mut self, bytes: &Bytes) -> Result<(), Fault> {
         self.received += bytes.len();
         if self.received > MOST_ANSWER_BYTES {
-            return Err(Fault::too_large(format!("an answer of more than {MOST_ANSWER_BYTES} bytes")));
+            return Err(Fault::too_large(format!(
+                "an answer of more than {MOST_ANSWER_BYTES} bytes"
+            )));
         }
         match &mut self.source {
             Source::Events(reader) => reader.push(bytes),
@@ -192,9 +201,12 @@ impl ChatStream {
     fn end(&mut self) -> Result<(), Fault> {
         match &mut self.source {
             Source::Events(reader) => {
-                if let Some(event) = reader.last_event().map_err(|error| Fault::too_large(error.to_string()))? {
-                    let last = take_event(event.name, event.data, &mut self.assembly)
-                        .map_err(Fault::at_the_end)?;
+                if let Some(event) = reader
+                    .last_event()
+                    .map_err(|error| Fault::too_large(error.to_string()))?
+                {
+                    let last =
+                        take_event(event.name, event.data, &mut self.assembly).map_err(Fault::at_the_end)?;
                     if last {
                         return self.done();
                     }
@@ -207,7 +219,13 @@ impl ChatStream {
             }
             Source::Whole(body) => {
                 let body = std::mem::take(body);
-                take_json(&body, &mut self.assembly)?;
+                take_json(&body, &mut self.assembly).map_err(|fault| {
+                    if ends_early(&body) {
+                        fault.at_the_end()
+                    } else {
+                        fault
+                    }
+                })?;
                 self.done()
             }
         }
@@ -220,13 +238,19 @@ impl ChatStream {
         } else if self.assembly.has_output() {
             Err(Fault::interrupted("it ended its answer without a finish_reason"))
         } else {
-            Err(Fault::new(ErrorKind::EmptyAnswer, "it ended its answer without having begun it"))
+            Err(Fault::new(
+                ErrorKind::EmptyAnswer,
+                "it ended its answer without having begun it",
+            ))
         }
     }
 
     fn finish(&mut self) -> Result<(), Fault> {
         if self.assembly.is_empty() {
-            return Err(Fault::new(ErrorKind::EmptyAnswer, "it finished without any output"));
+            return Err(Fault::new(
+                ErrorKind::EmptyAnswer,
+                "it finished without any output",
+            ));
         }
         self.complete();
         Ok(())
@@ -245,7 +269,11 @@ impl ChatStream {
 
     /// Reads the end of the response, so that HTTP/1.1 keeps the connection. HTTP/2 does not need it.
     async fn linger(&mut self) {
-        let Some(response) = self.response.as_mut().filter(|response| response.version() < Version::HTTP_2) else {
+        let Some(response) = self
+            .response
+            .as_mut()
+            .filter(|response| response.version() < Version::HTTP_2)
+        else {
             return;
         };
         let ended = async { while let Ok(Some(_)) = response.chunk().await {} };
@@ -271,6 +299,11 @@ fn reported_in(data: &[u8]) -> Fault {
         Ok(value) => Fault::reported(value.get("error").unwrap_or(&value)),
         Err(_) => Fault::reported(&Value::String(String::from_utf8_lossy(data).into_owned())),
     }
+}
+
+/// Whether a JSON text is the beginning of one.
+fn ends_early(json: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(json).is_err_and(|error| error.is_eof())
 }
 
 /// Takes a chunk or a whole answer.

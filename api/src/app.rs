@@ -1,0 +1,143 @@
+//! The API put together: what it needs from outside, the slices of it that handlers take, and the router.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use axum::middleware;
+use shared::config::ApiConfig;
+use shared::dispatch::Offer;
+use shared::domain::Price;
+use shared::feed::{Feed, Publish};
+use shared::ledger::Ledger;
+use shared::telemetry::MetricsHandle;
+use shared::watch::Watch;
+use tokio_util::task::TaskTracker;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::acceptor::Acceptor;
+use crate::admission::Admission;
+use crate::authority::Gate;
+use crate::body::BodyBudget;
+use crate::drain::Drain;
+use crate::problem::{self, Code, Problem};
+use crate::{openapi, request_id, routes};
+
+/// What the API is built from.
+#[derive(Clone)]
+pub struct ApiParts {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Where hints of accepted runs go.
+    pub offer: Arc<dyn Offer>,
+    /// Where watchers hear of commits.
+    pub feed: Feed,
+    /// The API's section of the configuration.
+    pub config: ApiConfig,
+    /// What is known of the provider that will answer.
+    pub provider: ProviderFacts,
+    /// Renders `/metrics`; without it that path is not served.
+    pub metrics: Option<MetricsHandle>,
+    /// Takes the API down.
+    pub drain: Drain,
+}
+
+/// What the API has to know of the provider: it never calls it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderFacts {
+    /// The name a `provider_hint` may give.
+    pub name: String,
+    /// What it charges; none when not told.
+    pub price: Option<Price>,
+    /// Whether it is the simulator: said on every run.
+    pub simulated: bool,
+}
+
+/// Everything handlers take slices of. None of them takes the whole.
+#[derive(Clone)]
+pub(crate) struct AppState {
+    ledger: Ledger,
+    watch: Watch,
+    offer: Arc<dyn Offer>,
+    publish: Arc<dyn Publish>,
+    admission: Arc<Admission>,
+    acceptor: Acceptor,
+    budget: BodyBudget,
+    gate: Gate,
+    metrics: Option<MetricsHandle>,
+    drain: Drain,
+    tracker: TaskTracker,
+}
+
+macro_rules! slices {
+    ($( $field:ident: $slice:ty, )*) => {
+        $(
+            impl FromRef<AppState> for $slice {
+                fn from_ref(state: &AppState) -> Self {
+                    state.$field.clone()
+                }
+            }
+        )*
+    };
+}
+
+slices! {
+    ledger: Ledger,
+    watch: Watch,
+    offer: Arc<dyn Offer>,
+    publish: Arc<dyn Publish>,
+    admission: Arc<Admission>,
+    acceptor: Acceptor,
+    budget: BodyBudget,
+    gate: Gate,
+    metrics: Option<MetricsHandle>,
+    drain: Drain,
+    tracker: TaskTracker,
+}
+
+impl AppState {
+    /// Puts the parts together. What has to run beside the requests is spawned on `tracker` and ends once the state
+    /// and all its clones are gone.
+    pub(crate) fn new(parts: ApiParts, tracker: TaskTracker) -> Self {
+        let ApiParts { ledger, offer, feed, config, provider, metrics, drain } = parts;
+        Self {
+            watch: Watch::new(Arc::clone(&ledger.log), feed.subscribe),
+            acceptor: Acceptor::spawn(Arc::clone(&ledger.submit), Arc::clone(&offer), &tracker),
+            budget: BodyBudget::new(config.max_body_bytes),
+            gate: Gate::new(&config.keys),
+            admission: Arc::new(Admission::new(config.hash_key, config.depth, provider, ledger.reader.clone())),
+            publish: feed.publish,
+            ledger,
+            offer,
+            metrics,
+            drain,
+            tracker,
+        }
+    }
+}
+
+/// Every path of the API over this state.
+pub(crate) fn router(state: AppState) -> axum::Router {
+    let (router, _) = routes::router().split_for_parts();
+    router
+        .merge(routes::docs::router(openapi::document()))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(state)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(problem::render))
+        .layer(middleware::from_fn(request_id::identify))
+}
+
+async fn nothing_here() -> Problem {
+    Problem::new(Code::NotFound).detail("see /docs for what there is")
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(Code::MethodNotAllowed)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature the layer asks for")]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    let what = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    axum::response::IntoResponse::into_response(Problem::internal(what.unwrap_or("a handler panicked")))
+}

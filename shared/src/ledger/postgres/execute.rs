@@ -1,0 +1,399 @@
+//! Leases, claims and appends on Postgres.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::{Postgres, count, int, millis};
+use crate::domain::{Cursor, EventType, LogEntry, RequeueReason, RunId, Timestamp, WorkerId};
+use crate::ledger::{
+    Claimed, Committed, Execute, Held, LedgerError, NewWorker, Renewal, RunResult, Then, Write, WriteOutcome,
+};
+
+const REGISTER: &str = "
+INSERT INTO mcp_worker (id, name, status, slots, started_at, lease_until)
+VALUES ($1, $2, 'alive', $3, mcp_now(), mcp_now() + $4)
+ON CONFLICT (id) DO UPDATE SET lease_until = mcp_now() + $4
+RETURNING mcp_now()";
+
+const RENEW: &str = "
+UPDATE mcp_worker SET lease_until = mcp_now() + $2, status = CASE WHEN $3 THEN 'draining' ELSE status END
+WHERE id = $1 AND status <> 'dead' RETURNING mcp_now()";
+
+/// Taken before a claim with a tenant limit, in order, so that what follows counts running runs without a race.
+const LOCK_TENANTS: &str = "
+SELECT pg_advisory_xact_lock(hashtextextended('mcp_tenant:' || tenant, 0))
+FROM (SELECT DISTINCT tenant FROM mcp_request WHERE id = ANY($1) ORDER BY tenant) AS tenants";
+
+const CLAIM: &str = r#"
+WITH me AS MATERIALIZED (
+    SELECT id FROM mcp_worker WHERE id = $2 AND status = 'alive' AND lease_until > mcp_now() FOR KEY SHARE
+), candidate AS MATERIALIZED (
+    SELECT id, tenant, row_number() OVER (PARTITION BY tenant ORDER BY not_before, id) AS place
+    FROM mcp_request
+    WHERE id = ANY($1) AND status = 'queued'
+), allowed AS MATERIALIZED (
+    SELECT id FROM candidate
+    WHERE $3::bigint IS NULL OR place <= $3 - (
+        SELECT count(*) FROM mcp_request AS other WHERE other.tenant = candidate.tenant AND other.status = 'running'
+    )
+), picked AS MATERIALIZED (
+    SELECT id FROM mcp_request
+    WHERE id = ANY($1) AND id IN (SELECT id FROM allowed) AND EXISTS (SELECT 1 FROM me)
+      AND status = 'queued' AND not_before <= mcp_now() AND cancel_at IS NULL
+      AND (deadline_at IS NULL OR deadline_at > mcp_now())
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE mcp_request
+    SET status = 'running', epoch = epoch + 1, attempts = attempts + 1, worker_id = $2, claimed_at = mcp_now()
+    WHERE id = ANY($1) AND id IN (SELECT id FROM picked)
+    RETURNING id, kind, tenant, class, task_type, epoch, attempts, retries, on_interruption, deadline_at, created_at,
+              claimed_at, spec, trace_parent, simulated
+), entry AS (
+    SELECT claimed.*,
+        '{"attempt":' || attempts || ',"worker":"' || $4::text || '"'
+        || CASE WHEN epoch > 1 AND EXISTS (
+               SELECT 1 FROM mcp_event WHERE run_id = claimed.id AND type = 'output.delta'
+           ) THEN ',"void_after":"' || $5::text || '"' ELSE '' END
+        || CASE WHEN simulated THEN ',"simulated":true}' ELSE '}' END AS data
+    FROM claimed
+), logged AS (
+    INSERT INTO mcp_event (run_id, epoch, seq, type, at, data)
+    SELECT id, epoch, 1, 'attempt.started', claimed_at, data FROM entry
+)
+SELECT id, kind, tenant, class, task_type, epoch, retries, on_interruption, deadline_at - claimed_at AS left_ms,
+       created_at, claimed_at, spec, trace_parent, simulated, data
+FROM entry ORDER BY created_at, id"#;
+
+/// Entries of runs that go on: the fence is this worker's row, and each run's own epoch.
+const APPEND: &str = "
+WITH me AS MATERIALIZED (
+    SELECT id FROM mcp_worker WHERE id = $1 AND status <> 'dead' FOR KEY SHARE
+), mine AS MATERIALIZED (
+    SELECT id, epoch FROM mcp_request
+    WHERE id = ANY($2) AND status = 'running' AND worker_id = $1 AND EXISTS (SELECT 1 FROM me)
+), logged AS (
+    INSERT INTO mcp_event (run_id, epoch, seq, type, at, data)
+    SELECT entry.run_id, entry.epoch, entry.seq, entry.type, entry.at, entry.data
+    FROM UNNEST($3::uuid[], $4::int[], $5::int[], $6::text[], $7::bigint[], $8::text[])
+        AS entry(run_id, epoch, seq, type, at, data)
+    JOIN mine ON mine.id = entry.run_id AND mine.epoch = entry.epoch
+)
+SELECT id, epoch FROM mine";
+
+/// The same, with runs that end or go back to the queue. `id = ANY(…)` beside each join keeps the plan on the index,
+/// also while the table's statistics are young.
+const APPEND_AND_CLOSE: &str = "
+WITH me AS MATERIALIZED (
+    SELECT id FROM mcp_worker WHERE id = $1 AND status <> 'dead' FOR KEY SHARE
+), mine AS MATERIALIZED (
+    SELECT id, epoch FROM mcp_request
+    WHERE id = ANY($2) AND status = 'running' AND worker_id = $1 AND EXISTS (SELECT 1 FROM me)
+), logged AS (
+    INSERT INTO mcp_event (run_id, epoch, seq, type, at, data)
+    SELECT entry.run_id, entry.epoch, entry.seq, entry.type, entry.at, entry.data
+    FROM UNNEST($3::uuid[], $4::int[], $5::int[], $6::text[], $7::bigint[], $8::text[])
+        AS entry(run_id, epoch, seq, type, at, data)
+    JOIN mine ON mine.id = entry.run_id AND mine.epoch = entry.epoch
+), close AS MATERIALIZED (
+    SELECT close.* FROM UNNEST($9::uuid[], $10::int[], $11::text[], $12::bigint[], $13::int[])
+        AS close(id, epoch, status, not_before, retry)
+    JOIN mine ON mine.id = close.id AND mine.epoch = close.epoch
+), closed AS (
+    UPDATE mcp_request AS run
+    SET status = close.status, worker_id = NULL,
+        epoch = run.epoch + CASE WHEN close.status = 'queued' THEN 1 ELSE 0 END,
+        retries = run.retries + close.retry,
+        not_before = coalesce(close.not_before, run.not_before),
+        finished_at = CASE WHEN close.status = 'queued' THEN NULL ELSE mcp_now() END
+    FROM close
+    WHERE run.id = ANY($9) AND run.id = close.id
+), results AS (
+    INSERT INTO mcp_result (
+        run_id, status, answer, finish_reason, provider, model, usage, cost_nanousd, error_code, error_message,
+        retryable, finished_at
+    )
+    SELECT result.id, result.status, answer, finish_reason, provider, model, usage, cost, error_code, error_message,
+        retryable, mcp_now()
+    FROM UNNEST($14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[],
+                $22::text[], $23::text[], $24::bool[])
+        AS result(id, status, answer, finish_reason, provider, model, usage, cost, error_code, error_message, retryable)
+    JOIN close ON close.id = result.id
+)
+SELECT id, epoch FROM mine";
+
+const COMMITTED: &str = "
+SELECT event.run_id, event.epoch, event.seq FROM mcp_event AS event
+JOIN UNNEST($1::uuid[], $2::int[], $3::int[]) AS asked(run_id, epoch, seq)
+  ON asked.run_id = event.run_id AND asked.epoch = event.epoch AND asked.seq = event.seq
+WHERE event.run_id = ANY($1)";
+
+fn claimed(row: &PgRow) -> Result<Claimed, LedgerError> {
+    let epoch = count(row.try_get("epoch")?);
+    let left: Option<i64> = row.try_get("left_ms")?;
+    Ok(Claimed {
+        id: row.try_get::<Uuid, _>("id")?.into(),
+        kind: row.try_get::<&str, _>("kind")?.parse()?,
+        tenant: tenant(row.try_get("tenant")?)?,
+        class: row.try_get::<&str, _>("class")?.parse()?,
+        task_type: row.try_get("task_type")?,
+        epoch,
+        retries: count(row.try_get("retries")?),
+        on_interruption: row.try_get::<&str, _>("on_interruption")?.parse()?,
+        deadline: left.map(|left| Duration::from_millis(u64::try_from(left).unwrap_or(0))),
+        created_at: Timestamp::from_millis(row.try_get("created_at")?),
+        spec: row.try_get::<Option<String>, _>("spec")?.unwrap_or_default(),
+        trace_parent: row.try_get("trace_parent")?,
+        simulated: row.try_get("simulated")?,
+        started: LogEntry {
+            cursor: Cursor::new(epoch, 1),
+            kind: EventType::AttemptStarted,
+            at: Timestamp::from_millis(row.try_get("claimed_at")?),
+            data: row.try_get::<&str, _>("data")?.into(),
+        },
+    })
+}
+
+/// A tenant from the database.
+pub(super) fn tenant(name: &str) -> Result<crate::domain::TenantId, LedgerError> {
+    name.parse()
+        .map_err(|error| LedgerError::Corrupt(format!("tenant `{name}`: {error}")))
+}
+
+/// The columns of what runs append.
+#[derive(Default)]
+struct Entries<'a> {
+    runs: Vec<Uuid>,
+    epochs: Vec<i32>,
+    seqs: Vec<i32>,
+    kinds: Vec<&'static str>,
+    moments: Vec<i64>,
+    data: Vec<&'a str>,
+}
+
+impl<'a> Entries<'a> {
+    fn of(writes: &'a [Write]) -> Self {
+        let mut columns = Self::default();
+        for write in writes {
+            for entry in &write.entries {
+                columns.runs.push(write.run.uuid());
+                columns.epochs.push(int(entry.cursor.epoch));
+                columns.seqs.push(int(entry.cursor.seq));
+                columns.kinds.push(entry.kind.as_str());
+                columns.moments.push(entry.at.millis());
+                columns.data.push(&entry.data);
+            }
+        }
+        columns
+    }
+}
+
+/// The columns of runs that end or go back to the queue.
+#[derive(Default)]
+struct Closes<'a> {
+    runs: Vec<Uuid>,
+    epochs: Vec<i32>,
+    statuses: Vec<&'static str>,
+    not_before: Vec<Option<i64>>,
+    retries: Vec<i32>,
+    ended: Vec<Uuid>,
+    results: Vec<&'a RunResult>,
+}
+
+impl<'a> Closes<'a> {
+    fn of(writes: &'a [Write]) -> Self {
+        let mut columns = Self::default();
+        for write in writes {
+            let (status, not_before, retry) = match &write.then {
+                Then::Continue => continue,
+                Then::Settle(result) => {
+                    columns.ended.push(write.run.uuid());
+                    columns.results.push(result);
+                    (result.status.as_str(), None, false)
+                }
+                Then::Requeue { reason, not_before } => (
+                    "queued",
+                    Some(not_before.millis()),
+                    *reason == RequeueReason::ProviderFailed,
+                ),
+            };
+            columns.runs.push(write.run.uuid());
+            columns.epochs.push(int(write.epoch));
+            columns.statuses.push(status);
+            columns.not_before.push(not_before);
+            columns.retries.push(i32::from(retry));
+        }
+        columns
+    }
+
+    fn result<T>(&self, value: impl Fn(&'a RunResult) -> T) -> Vec<T> {
+        self.results.iter().map(|result| value(result)).collect()
+    }
+}
+
+#[async_trait]
+impl Execute for Postgres {
+    async fn register(&self, worker: &NewWorker, lease: Duration) -> Result<Timestamp, LedgerError> {
+        let query = sqlx::query(REGISTER)
+            .bind(worker.id.uuid())
+            .bind(&worker.name)
+            .bind(int(worker.slots))
+            .bind(millis(lease));
+        let row = self.within(query.fetch_one(&self.pool)).await?;
+        Ok(Timestamp::from_millis(row.try_get(0)?))
+    }
+
+    async fn renew(&self, worker: WorkerId, lease: Duration, draining: bool) -> Result<Renewal, LedgerError> {
+        let query = sqlx::query(RENEW)
+            .bind(worker.uuid())
+            .bind(millis(lease))
+            .bind(draining);
+        match self.within(query.fetch_optional(&self.pool)).await? {
+            Some(row) => Ok(Renewal::Renewed {
+                now: Timestamp::from_millis(row.try_get(0)?),
+            }),
+            None => Ok(Renewal::Dead),
+        }
+    }
+
+    async fn claim(
+        &self,
+        worker: WorkerId,
+        runs: &[RunId],
+        tenant_limit: Option<u32>,
+    ) -> Result<Vec<Claimed>, LedgerError> {
+        let ids: Vec<Uuid> = runs.iter().map(|run| run.uuid()).collect();
+        let query = sqlx::query(CLAIM)
+            .bind(&ids)
+            .bind(worker.uuid())
+            .bind(tenant_limit.map(i64::from))
+            .bind(worker.to_string())
+            .bind(Cursor::QUEUED.to_string());
+        let rows = if tenant_limit.is_some() {
+            self.within(async {
+                let mut transaction = self.pool.begin().await?;
+                sqlx::query(LOCK_TENANTS)
+                    .bind(&ids)
+                    .execute(&mut *transaction)
+                    .await?;
+                let rows = query.fetch_all(&mut *transaction).await?;
+                transaction.commit().await?;
+                Ok(rows)
+            })
+            .await?
+        } else {
+            self.within(query.fetch_all(&self.pool)).await?
+        };
+        rows.iter().map(claimed).collect()
+    }
+
+    async fn append(&self, worker: WorkerId, writes: &[Write]) -> Result<Vec<WriteOutcome>, LedgerError> {
+        let ids: Vec<Uuid> = writes.iter().map(|write| write.run.uuid()).collect();
+        let entries = Entries::of(writes);
+        let closes = Closes::of(writes);
+        let statement = if closes.runs.is_empty() {
+            APPEND
+        } else {
+            APPEND_AND_CLOSE
+        };
+        let mut query = sqlx::query(statement)
+            .bind(worker.uuid())
+            .bind(&ids)
+            .bind(&entries.runs)
+            .bind(&entries.epochs)
+            .bind(&entries.seqs)
+            .bind(&entries.kinds)
+            .bind(&entries.moments)
+            .bind(&entries.data);
+        if !closes.runs.is_empty() {
+            query = query
+                .bind(&closes.runs)
+                .bind(&closes.epochs)
+                .bind(&closes.statuses)
+                .bind(&closes.not_before)
+                .bind(&closes.retries)
+                .bind(&closes.ended)
+                .bind(closes.result(|result| result.status.as_str()))
+                .bind(closes.result(|result| result.answer.as_deref()))
+                .bind(closes.result(|result| result.finish_reason.as_deref()))
+                .bind(closes.result(|result| result.provider.as_deref()))
+                .bind(closes.result(|result| result.model.as_deref()))
+                .bind(closes.result(|result| result.usage.as_deref()))
+                .bind(closes.result(|result| result.cost.map(crate::domain::Usd::nanos)))
+                .bind(closes.result(|result| result.failure.as_ref().map(|failure| failure.code.as_str())))
+                .bind(closes.result(|result| result.failure.as_ref().map(|failure| failure.message.as_str())))
+                .bind(closes.result(|result| result.failure.as_ref().map(|failure| failure.retryable)));
+        }
+        let rows = self.within(query.fetch_all(&self.pool)).await?;
+        let mut mine: HashSet<(Uuid, i32)> = HashSet::with_capacity(rows.len());
+        for row in rows {
+            mine.insert((row.try_get(0)?, row.try_get(1)?));
+        }
+        let outcome = |write: &Write| {
+            let committed = mine.contains(&(write.run.uuid(), int(write.epoch)));
+            if committed {
+                WriteOutcome::Committed
+            } else {
+                WriteOutcome::Fenced
+            }
+        };
+        Ok(writes.iter().map(outcome).collect())
+    }
+
+    async fn committed(&self, writes: &[Write]) -> Result<Vec<Committed>, LedgerError> {
+        let first = |write: &Write| write.entries.first().map_or(Cursor::START, |entry| entry.cursor);
+        let key = |write: &Write| (write.run.uuid(), int(first(write).epoch), int(first(write).seq));
+        let (mut runs, mut epochs, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
+        for (run, epoch, seq) in writes.iter().map(key) {
+            runs.push(run);
+            epochs.push(epoch);
+            seqs.push(seq);
+        }
+        let query = sqlx::query(COMMITTED).bind(runs).bind(epochs).bind(seqs);
+        let rows = self.within(query.fetch_all(&self.pool)).await?;
+        let mut found: HashSet<(Uuid, i32, i32)> = HashSet::with_capacity(rows.len());
+        for row in rows {
+            found.insert((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        }
+        Ok(writes
+            .iter()
+            .map(|write| {
+                if found.contains(&key(write)) {
+                    Committed::Yes
+                } else {
+                    Committed::No
+                }
+            })
+            .collect())
+    }
+
+    async fn cancel_requests(&self, worker: WorkerId) -> Result<Vec<(RunId, String)>, LedgerError> {
+        let query = sqlx::query(
+            "SELECT id, cancel_by FROM mcp_request
+             WHERE worker_id = $1 AND status = 'running' AND cancel_at IS NOT NULL",
+        )
+        .bind(worker.uuid());
+        let rows = self.within(query.fetch_all(&self.pool)).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get::<Uuid, _>(0)?.into(), row.try_get(1)?)))
+            .collect()
+    }
+
+    async fn held(&self, worker: WorkerId) -> Result<Vec<Held>, LedgerError> {
+        let query =
+            sqlx::query("SELECT id, epoch FROM mcp_request WHERE worker_id = $1 AND status = 'running'")
+                .bind(worker.uuid());
+        let rows = self.within(query.fetch_all(&self.pool)).await?;
+        let held = |row: &PgRow| {
+            Ok(Held {
+                run: row.try_get::<Uuid, _>(0)?.into(),
+                epoch: count(row.try_get(1)?),
+            })
+        };
+        rows.iter().map(held).collect()
+    }
+}

@@ -1,0 +1,165 @@
+//! Proposing work from the queue: a loose scan of the partial index `mcp_request_ready` (class, tenant, not_before,
+//! id), which leaps from tenant to tenant. What a proposal costs depends on how much is asked for, never on how many
+//! runs a tenant has queued.
+
+use std::collections::{HashMap, VecDeque};
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+
+use super::{Sqlite, bulk, decode, now};
+use crate::domain::{Class, TenantId};
+use crate::ledger::{Backlog, LedgerError, ReadyRun};
+
+/// Runs looked at for each one asked for. With few tenants one may have to fill the places of another that has little;
+/// with many, this keeps their sum small.
+const DEPTH: u32 = 4;
+
+/// Sorts before and after every tenant (see [`TenantId`]).
+const FIRST: &str = "";
+const LAST: &str = "~";
+
+#[async_trait]
+impl Backlog for Sqlite {
+    async fn ready(
+        &self,
+        class: Class,
+        after_tenant: Option<&TenantId>,
+        limit: u32,
+        tenant_limit: Option<u32>,
+    ) -> Result<Vec<ReadyRun>, LedgerError> {
+        let start = after_tenant.map_or(FIRST, TenantId::as_str);
+        let mut ring = self.tenants(class, (start, LAST), limit, tenant_limit).await?;
+        let missing = limit.saturating_sub(u32::try_from(ring.len()).unwrap_or(u32::MAX));
+        if missing > 0 && start != FIRST {
+            // Around the end.
+            ring.extend(self.tenants(class, (FIRST, start), missing, tenant_limit).await?);
+        }
+        if ring.is_empty() {
+            return Ok(Vec::new());
+        }
+        let share = limit.saturating_mul(DEPTH) / u32::try_from(ring.len()).unwrap_or(u32::MAX);
+        let depth = share.clamp(1, limit).min(tenant_limit.unwrap_or(u32::MAX));
+        let names: Vec<&str> = ring.iter().map(|turn| turn.tenant.as_str()).collect();
+        let rows = sqlx::query(RUNS)
+            .bind(class.as_str())
+            .bind(bulk::json(&names))
+            .bind(depth)
+            .fetch_all(&self.read)
+            .await?;
+        let mut places: HashMap<TenantId, &mut Turn> =
+            ring.iter_mut().map(|turn| (turn.tenant.clone(), turn)).collect();
+        for row in &rows {
+            let tenant = decode::tenant(row, "tenant")?;
+            if let Some(turn) = places.get_mut(&tenant) {
+                turn.runs.push_back(ReadyRun {
+                    run: decode::run(row, "id")?,
+                    epoch: row.try_get("epoch")?,
+                    tenant,
+                });
+            }
+        }
+        Ok(in_turn(ring, limit))
+    }
+}
+
+/// A tenant of the ring.
+struct Turn {
+    tenant: TenantId,
+    /// Runs it may have beside those that are running.
+    room: u32,
+    /// Its oldest ready runs.
+    runs: VecDeque<ReadyRun>,
+}
+
+impl Sqlite {
+    /// Tenants after the first and up to the second name that have a ready run and may run one more, in order.
+    async fn tenants(
+        &self,
+        class: Class,
+        (after, up_to): (&str, &str),
+        limit: u32,
+        tenant_limit: Option<u32>,
+    ) -> Result<Vec<Turn>, LedgerError> {
+        let rows = sqlx::query(TENANTS)
+            .bind(class.as_str())
+            .bind(after)
+            .bind(up_to)
+            .bind(limit)
+            .bind(tenant_limit)
+            .fetch_all(&self.read)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let room = row.try_get::<Option<u32>, _>("room")?.unwrap_or(u32::MAX);
+                Ok(Turn {
+                    tenant: decode::tenant(row, "tenant")?,
+                    room,
+                    runs: VecDeque::new(),
+                })
+            })
+            .collect()
+    }
+}
+
+/// The first run of each tenant, then the second of each, and so on.
+fn in_turn(ring: Vec<Turn>, limit: u32) -> Vec<ReadyRun> {
+    let mut proposed = Vec::new();
+    let mut ring = VecDeque::from(ring);
+    let mut places = limit;
+    while places > 0
+        && let Some(mut turn) = ring.pop_front()
+    {
+        if let (1.., Some(run)) = (turn.room, turn.runs.pop_front()) {
+            proposed.push(run);
+            places -= 1;
+            turn.room -= 1;
+            ring.push_back(turn);
+        }
+    }
+    proposed
+}
+
+/// What makes a queued run `q` ready, beside its place in the index. The clock is written out here: a joined row with
+/// the time in it would cost the index its order, and a proposal a sort of the whole queue.
+macro_rules! ready {
+    () => {
+        concat!(
+            "q.not_before <= ",
+            now!(),
+            " AND q.cancel_at IS NULL AND (q.deadline_at IS NULL OR q.deadline_at > ",
+            now!(),
+            ")"
+        )
+    };
+}
+
+/// ?1 class, ?2 after, ?3 up to, ?4 how many, ?5 limit per tenant or NULL (then the room is NULL too). The recursion
+/// leaps to the next tenant; it goes only as far as the outer LIMIT asks.
+const TENANTS: &str = concat!(
+    "WITH RECURSIVE tenants(tenant) AS ( \
+       SELECT (SELECT q.tenant FROM mcp_request AS q INDEXED BY mcp_request_ready \
+               WHERE q.status = 'queued' AND q.class = ?1 AND q.tenant > ?2 ORDER BY q.tenant LIMIT 1) \
+       UNION ALL \
+       SELECT (SELECT q.tenant FROM mcp_request AS q INDEXED BY mcp_request_ready \
+               WHERE q.status = 'queued' AND q.class = ?1 AND q.tenant > t.tenant ORDER BY q.tenant LIMIT 1) \
+       FROM tenants AS t WHERE t.tenant <= ?3) \
+     SELECT tenant, room FROM ( \
+       SELECT t.tenant, iif(?5 IS NULL, NULL, ?5 - ( \
+         SELECT count(*) FROM mcp_request AS h INDEXED BY mcp_request_running \
+         WHERE h.status = 'running' AND h.tenant = t.tenant)) AS room \
+       FROM tenants AS t WHERE t.tenant <= ?3 \
+       AND EXISTS (SELECT 1 FROM mcp_request AS q INDEXED BY mcp_request_ready \
+                   WHERE q.status = 'queued' AND q.class = ?1 AND q.tenant = t.tenant AND ",
+    ready!(),
+    ")) WHERE room IS NULL OR room > 0 LIMIT ?4"
+);
+
+/// ?1 class, ?2 tenants, ?3 how many of each at most.
+const RUNS: &str = concat!(
+    "SELECT r.tenant, r.id, r.epoch FROM json_each(?2) AS j CROSS JOIN mcp_request AS r ON r.id IN ( \
+       SELECT q.id FROM mcp_request AS q INDEXED BY mcp_request_ready \
+       WHERE q.status = 'queued' AND q.class = ?1 AND q.tenant = j.value AND ",
+    ready!(),
+    " ORDER BY q.not_before, q.id LIMIT ?3) ORDER BY j.key, r.not_before, r.id"
+);
