@@ -7,7 +7,7 @@ use axum::middleware;
 use shared::config::ApiConfig;
 use shared::dispatch::Offer;
 use shared::domain::Price;
-use shared::feed::{Feed, Publish};
+use shared::feed::Feed;
 use shared::ledger::Ledger;
 use shared::telemetry::MetricsHandle;
 use shared::watch::Watch;
@@ -18,7 +18,9 @@ use crate::acceptor::Acceptor;
 use crate::admission::Admission;
 use crate::authority::Gate;
 use crate::body::BodyBudget;
+use crate::cancellation::Canceller;
 use crate::drain::Drain;
+use crate::intake::Intake;
 use crate::problem::{self, Code, Problem};
 use crate::{openapi, request_id, routes};
 
@@ -57,10 +59,9 @@ pub struct ProviderFacts {
 pub(crate) struct AppState {
     ledger: Ledger,
     watch: Watch,
-    offer: Arc<dyn Offer>,
-    publish: Arc<dyn Publish>,
+    canceller: Canceller,
     admission: Arc<Admission>,
-    acceptor: Acceptor,
+    intake: Intake,
     budget: BodyBudget,
     gate: Gate,
     metrics: Option<MetricsHandle>,
@@ -83,10 +84,9 @@ macro_rules! slices {
 slices! {
     ledger: Ledger,
     watch: Watch,
-    offer: Arc<dyn Offer>,
-    publish: Arc<dyn Publish>,
+    canceller: Canceller,
     admission: Arc<Admission>,
-    acceptor: Acceptor,
+    intake: Intake,
     budget: BodyBudget,
     gate: Gate,
     metrics: Option<MetricsHandle>,
@@ -99,15 +99,17 @@ impl AppState {
     /// and all its clones are gone.
     pub(crate) fn new(parts: ApiParts, tracker: TaskTracker) -> Self {
         let ApiParts { ledger, offer, feed, config, provider, metrics, drain } = parts;
+        let admission = Admission::new(config.hash_key, config.depth, provider, ledger.reader.clone());
+        let admission = Arc::new(admission);
+        let acceptor = Acceptor::spawn(Arc::clone(&ledger.submit), Arc::clone(&offer), &tracker);
         Self {
             watch: Watch::new(Arc::clone(&ledger.log), feed.subscribe),
-            acceptor: Acceptor::spawn(Arc::clone(&ledger.submit), Arc::clone(&offer), &tracker),
+            intake: Intake::new(Arc::clone(&admission), acceptor, ledger.reader.clone(), drain.clone()),
+            canceller: Canceller::new(Arc::clone(&ledger.submit), offer, feed.publish),
             budget: BodyBudget::new(config.max_body_bytes),
             gate: Gate::new(&config.keys),
-            admission: Arc::new(Admission::new(config.hash_key, config.depth, provider, ledger.reader.clone())),
-            publish: feed.publish,
+            admission,
             ledger,
-            offer,
             metrics,
             drain,
             tracker,
@@ -119,7 +121,7 @@ impl AppState {
 pub(crate) fn router(state: AppState) -> axum::Router {
     let (router, _) = routes::router().split_for_parts();
     router
-        .merge(routes::docs::router(openapi::document()))
+        .merge(routes::docs::router(openapi::openapi_json()))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)

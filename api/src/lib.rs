@@ -9,12 +9,19 @@ mod admission;
 mod app;
 mod authority;
 mod body;
+mod cancellation;
 mod drain;
+mod idempotency_key;
+mod intake;
+mod figures;
 mod openapi;
 mod problem;
 mod request_id;
 mod routes;
 mod serve;
+#[cfg(test)]
+#[path = "../tests/stage/mod.rs"]
+mod stage;
 
 pub use app::{ApiParts, ProviderFacts};
 pub use drain::Drain;

@@ -5,7 +5,6 @@
 //! the request.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::Request;
@@ -18,6 +17,8 @@ use shared::ledger::LedgerError;
 use shared::watch::WatchError;
 use utoipa::ToSchema;
 
+use crate::acceptor::NotAccepted;
+use crate::admission::Full;
 use crate::request_id::RequestId;
 
 macro_rules! codes {
@@ -87,8 +88,8 @@ codes! {
     Draining = "draining", SERVICE_UNAVAILABLE, "This server is shutting down";
 }
 
-/// Said with every problem that waiting may mend, unless something better is known.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Seconds until it makes sense to try again, said with every problem that waiting may mend.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// Why a request is refused. Becomes a response by `?` and [`IntoResponse`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +98,6 @@ pub(crate) struct Problem {
     detail: Cow<'static, str>,
     field: Option<String>,
     run_status: Option<Status>,
-    retry_after: Option<Duration>,
 }
 
 /// The document as it is written: `application/problem+json`.
@@ -134,7 +134,7 @@ pub(crate) struct ProblemBody {
 impl Problem {
     /// A problem whose detail is its title.
     pub(crate) const fn new(code: Code) -> Self {
-        Self { code, detail: Cow::Borrowed(code.title()), field: None, run_status: None, retry_after: None }
+        Self { code, detail: Cow::Borrowed(code.title()), field: None, run_status: None }
     }
 
     /// What happened this time.
@@ -145,11 +145,6 @@ impl Problem {
     /// Which field, parameter or header is the matter.
     pub(crate) fn field(self, field: impl Into<String>) -> Self {
         Self { field: Some(field.into()), ..self }
-    }
-
-    /// When to come back. Codes of status 429 and 503 say one second unless told otherwise.
-    pub(crate) fn retry_after(self, after: Duration) -> Self {
-        Self { retry_after: Some(after), ..self }
     }
 
     /// The code.
@@ -179,14 +174,8 @@ impl Problem {
         Self::new(Code::Draining)
     }
 
-    fn wait(&self) -> Option<Duration> {
-        let transient = matches!(self.code.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        self.retry_after.or(transient.then_some(RETRY_AFTER))
-    }
-
     fn write(self, request_id: &RequestId, instance: &str) -> Response {
         let status = self.code.status();
-        let wait = self.wait();
         let body = ProblemBody {
             kind: format!("urn:mcp:problem:{}", self.code.as_str()),
             title: self.code.title(),
@@ -201,9 +190,8 @@ impl Problem {
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(wait) = wait {
-            // Whole seconds, rounded up: coming back early would be refused again.
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1_000) as u64));
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         if self.code == Code::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="mcp""#));
@@ -233,6 +221,28 @@ impl From<LedgerError> for Problem {
                 Self::new(Code::NotStorable)
             }
             LedgerError::Corrupt(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<Full> for Problem {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Tenant(limit) => Self::new(Code::TenantQueueFull)
+                .detail(format!("{limit} of your runs are queued, as many as may be; try again when some have run")),
+            Full::All(limit) => Self::new(Code::QueueFull)
+                .detail(format!("{limit} runs are queued, as many as may be; try again when some have run")),
+            Full::Unknown(error) => error.into(),
+        }
+    }
+}
+
+impl From<NotAccepted> for Problem {
+    fn from(error: NotAccepted) -> Self {
+        match error {
+            NotAccepted::Overloaded => Self::new(Code::Overloaded),
+            NotAccepted::Ledger(error) => error.into(),
+            NotAccepted::Stopped => Self::internal("the accepting task has stopped"),
         }
     }
 }

@@ -188,3 +188,130 @@ async fn close(
     // Without an answer in time there is nobody to be polite to.
     let _ = timeout(patience.close, farewell).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::extract::ws::WebSocketUpgrade;
+    use axum::routing::get;
+    use shared::domain::{Cursor, RunId};
+    use shared::watch::Watch;
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+    use tokio::task::JoinHandle;
+    use tokio_tungstenite::tungstenite::{self, Message as Frame};
+
+    use super::*;
+    use crate::stage::Stage;
+
+    /// A server of nothing but this conversation. What it sends is told once a conversation is over.
+    struct Host {
+        address: SocketAddr,
+        over: mpsc::Receiver<()>,
+        task: JoinHandle<()>,
+    }
+
+    impl Host {
+        async fn start(stage: &Stage, run: RunId, patience: Patience) -> Self {
+            let watch = Watch::new(Arc::clone(&stage.ledger.log), Arc::clone(&stage.feed.subscribe));
+            let (told, over) = mpsc::channel(1);
+            let begin = async move |upgrade: WebSocketUpgrade| {
+                upgrade.on_upgrade(async move |socket| {
+                    let watcher = watch.open(run, Cursor::START).await.unwrap();
+                    converse(socket, watcher, &Drain::default(), patience, async || Ok(())).await;
+                    told.send(()).await.unwrap();
+                })
+            };
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let router = Router::new().route("/", get(begin));
+            let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+            Self { address, over, task }
+        }
+
+        fn url(&self) -> String {
+            format!("ws://{}/", self.address)
+        }
+    }
+
+    impl Drop for Host {
+        fn drop(&mut self) {
+            self.task.abort();
+        }
+    }
+
+    const QUICK_PINGS: Patience = Patience {
+        ping_every: Duration::from_millis(5),
+        write: Duration::from_secs(30),
+        close: Duration::from_millis(5),
+    };
+
+    #[tokio::test]
+    async fn a_client_that_answers_pings_is_kept_as_long_as_the_run_lasts() {
+        let stage = Stage::open().await;
+        let run = stage.accept("local").await;
+        let mut host = Host::start(&stage, run, QUICK_PINGS).await;
+        let (mut socket, _) = tokio_tungstenite::connect_async(host.url()).await.unwrap();
+        let mut pings = 0;
+        while pings < 3 * MISSED_PONGS {
+            // Reading answers them.
+            pings += u32::from(matches!(socket.next().await.unwrap().unwrap(), Frame::Ping(_)));
+        }
+        let mut attempt = stage.start(run).await;
+        attempt.say(&["Hello"]).await;
+        attempt.succeed("Hello").await;
+        let close = loop {
+            if let Frame::Close(frame) = socket.next().await.unwrap().unwrap() {
+                break frame.unwrap();
+            }
+        };
+        assert_eq!(u16::from(close.code), 1000);
+        drop(socket);
+        host.over.recv().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_answers_no_pings_is_taken_for_gone() {
+        let stage = Stage::open().await;
+        let run = stage.accept("local").await;
+        let mut host = Host::start(&stage, run, QUICK_PINGS).await;
+        let (mut socket, _) = tokio_tungstenite::connect_async(host.url()).await.unwrap();
+        host.over.recv().await.unwrap();
+        let mut pings = 0;
+        while let Some(Ok(frame)) = socket.next().await {
+            assert!(!frame.is_close(), "{frame:?}");
+            pings += u32::from(frame.is_ping());
+        }
+        assert_eq!(pings, MISSED_PONGS);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_given_up_in_time() {
+        let stage = Stage::open().await;
+        let run = stage.accept("local").await;
+        let mut attempt = stage.start(run).await;
+        let text = "x".repeat(512 * 1024);
+        for _ in 0..64 {
+            attempt.say(&[&text]).await;
+        }
+        attempt.succeed("").await;
+        let patience = Patience { write: Duration::from_millis(50), ..QUICK_PINGS };
+        let patience = Patience { ping_every: Duration::from_secs(60), ..patience };
+        let mut host = Host::start(&stage, run, patience).await;
+        let (mut socket, _) = tokio_tungstenite::connect_async(host.url()).await.unwrap();
+        host.over.recv().await.unwrap();
+        let mut entries = 0;
+        let end = loop {
+            match socket.next().await {
+                Some(Ok(frame)) => entries += u32::from(frame.is_text()),
+                end => break end,
+            }
+        };
+        assert!(entries < 60, "{entries}: it was not kept until everything was sent");
+        // It was cut off, and knows that this was not the end.
+        assert!(matches!(end, Some(Err(tungstenite::Error::Protocol(_) | tungstenite::Error::Io(_)))), "{end:?}");
+    }
+}

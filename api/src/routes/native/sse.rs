@@ -100,3 +100,38 @@ enum Told {
 fn event_of(entry: &LogEntry) -> Event {
     Event::default().id(entry.cursor.to_string()).event(entry.kind.as_str()).data(entry.to_json())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::StreamExt;
+    use shared::domain::Cursor;
+    use shared::watch::Watch;
+
+    use super::*;
+    use crate::stage::Stage;
+
+    #[tokio::test]
+    async fn silence_is_filled_with_comments() {
+        let stage = Stage::open().await;
+        let run = stage.accept("local").await;
+        let watch = Watch::new(Arc::clone(&stage.ledger.log), Arc::clone(&stage.feed.subscribe));
+        let watcher = watch.open(run, Cursor::START).await.unwrap();
+        let response = respond(None, watcher, Drain::default(), Duration::from_millis(5));
+        let mut body = response.into_body().into_data_stream();
+        let mut comments = 0;
+        while comments < 3 {
+            comments += u32::from(body.next().await.unwrap().unwrap().starts_with(b":"));
+        }
+        // What comes after is as it would have been.
+        let attempt = stage.start(run).await;
+        attempt.succeed("").await;
+        let mut rest = Vec::new();
+        while let Some(chunk) = body.next().await {
+            rest.extend_from_slice(&chunk.unwrap());
+        }
+        let rest = String::from_utf8(rest).unwrap();
+        assert!(rest.contains("event: attempt.started") && rest.trim_end().contains("event: run.succeeded"), "{rest}");
+    }
+}

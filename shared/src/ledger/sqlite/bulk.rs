@@ -139,6 +139,8 @@ pub(super) struct Change<'a> {
     pub(super) run: RunId,
     /// Its epoch from now on.
     pub(super) epoch: u32,
+    /// Whether a crash is counted.
+    pub(super) crashed: bool,
     /// Its state from now on.
     pub(super) to: To<'a>,
 }
@@ -151,8 +153,6 @@ pub(super) enum To<'a> {
         not_before: Timestamp,
         /// Whether a provider failure is counted.
         retried: bool,
-        /// Whether a crash is counted.
-        crashed: bool,
     },
     /// To its end.
     End(&'a RunResult),
@@ -170,21 +170,18 @@ pub(super) async fn change(
     let rows: Vec<_> = changes
         .iter()
         .map(|change| {
-            let (status, not_before, retried, crashed, finished_at) = match change.to {
-                To::Queue {
-                    not_before,
-                    retried,
-                    crashed,
-                } => ("queued", Some(not_before.millis()), retried, crashed, None),
-                To::End(result) => (result.status.as_str(), None, false, false, Some(now.millis())),
+            let (status, not_before, retried, finished_at) = match change.to {
+                To::Queue { not_before, retried } => ("queued", Some(not_before.millis()), retried, None),
+                To::End(result) => (result.status.as_str(), None, false, Some(now.millis())),
             };
+            let counts = (u8::from(retried), u8::from(change.crashed));
             (
                 change.run.uuid().simple(),
                 change.epoch,
                 status,
                 not_before,
-                u8::from(retried),
-                u8::from(crashed),
+                counts.0,
+                counts.1,
                 finished_at,
             )
         })

@@ -1,151 +1,66 @@
-//! What duties and cancels do to a run: one entry in an epoch of its own, and the state that goes with it.
+//! Carrying out what a duty or a cancel decided about a run: one entry in an epoch of its own, and the state that goes
+//! with it.
 
-use std::fmt;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
-use super::Transaction;
 use super::bulk::{Change, To, change, insert_entries};
-use crate::domain::{
-    Cursor, Event, FailureCode, Interruption, LogEntry, RequeueReason, RunCancelled, RunFailed, RunId,
-    RunRequeued, Status, Timestamp,
-};
-use crate::ledger::{Closed, Failure, LedgerError, RunResult};
+use super::{Transaction, decode};
+use crate::domain::{Cursor, Event, LogEntry, RunCancelled, RunId, Status, Timestamp};
+use crate::ledger::upkeep::{Stranded, Verdict};
+use crate::ledger::{Closed, LedgerError, RunResult};
 
-/// A run that has not ended.
-pub(super) struct Open {
-    /// The run.
-    pub(super) run: RunId,
-    /// Its epoch so far.
-    pub(super) epoch: u32,
-    /// Whether its provider is the simulator.
-    pub(super) simulated: bool,
+/// From the columns `id`, `epoch`, `crashes`, `on_interruption`, `cancel_by`, `simulated`, `visible`.
+pub(super) fn stranded(row: &SqliteRow, now: Timestamp) -> Result<Stranded, LedgerError> {
+    Ok(Stranded {
+        run: decode::run(row, "id")?,
+        epoch: row.try_get("epoch")?,
+        crashes: row.try_get("crashes")?,
+        on_interruption: decode::named(row, "on_interruption")?,
+        cancel_by: row.try_get("cancel_by")?,
+        simulated: row.try_get("simulated")?,
+        visible: row.try_get("visible")?,
+        now,
+    })
 }
 
-/// What becomes of it.
-pub(super) enum Fate {
-    /// Back to the queue, at once.
-    Requeued {
-        /// Why.
-        reason: RequeueReason,
-        /// Whether a crash is counted.
-        crashed: bool,
-    },
-    /// Cancelled.
-    Cancelled {
-        /// Who asked.
-        by: String,
-    },
-    /// Failed.
-    Failed(Failure),
-}
-
-/// A run whose worker died.
-pub(super) struct Orphan {
-    /// Who asked to cancel it.
-    pub(super) cancel_by: Option<String>,
-    /// Crashes counted before this one.
-    pub(super) crashes: u32,
-    /// Its policy.
-    pub(super) on_interruption: Interruption,
-    /// Whether there is output in its log.
-    pub(super) has_output: bool,
-}
-
-impl Fate {
-    /// After a crash. A cancel is honoured before anything else; a run that kills its workers is not given another
-    /// one; then its policy decides.
-    pub(super) fn after_crash(orphan: Orphan, max_crashes: u32) -> Self {
-        let crashes = orphan.crashes.saturating_add(1);
-        if let Some(by) = orphan.cancel_by {
-            Self::Cancelled { by }
-        } else if crashes >= max_crashes {
-            let message = format!("{crashes} workers died while they held this run");
-            Self::failed(FailureCode::CrashedTooOften, message, true)
-        } else if orphan.on_interruption == Interruption::Fail && orphan.has_output {
-            Self::failed(
-                FailureCode::Interrupted,
-                "the worker died in the middle of the answer",
-                true,
-            )
-        } else {
-            Self::Requeued {
-                reason: RequeueReason::WorkerLost,
-                crashed: true,
-            }
-        }
-    }
-
-    /// After its worker lost sight of it.
-    pub(super) fn after_release(cancel_by: Option<String>) -> Self {
-        cancel_by.map_or(
-            Self::Requeued {
-                reason: RequeueReason::WorkerLost,
-                crashed: false,
-            },
-            |by| Self::Cancelled { by },
-        )
-    }
-
-    /// After its deadline.
-    pub(super) fn after_deadline() -> Self {
-        Self::failed(
-            FailureCode::DeadlineExceeded,
-            "the deadline passed while the run was queued",
-            false,
-        )
-    }
-
-    fn failed(code: FailureCode, message: impl fmt::Display, retryable: bool) -> Self {
-        Self::Failed(Failure {
-            code,
-            message: message.to_string(),
-            retryable,
-        })
-    }
-
-    fn event(&self, now: Timestamp) -> Event {
-        match self {
-            Self::Requeued { reason, .. } => Event::RunRequeued(RunRequeued {
-                reason: *reason,
-                not_before: now,
-            }),
-            Self::Cancelled { by } => Event::RunCancelled(RunCancelled { by: by.clone() }),
-            Self::Failed(failure) => Event::RunFailed(RunFailed {
-                code: failure.code,
-                message: failure.message.clone(),
-                retryable: failure.retryable,
-            }),
-        }
-    }
-
-    /// The result, when it is an end.
-    fn result(self) -> Option<RunResult> {
-        match self {
-            Self::Requeued { .. } => None,
-            Self::Cancelled { .. } => Some(RunResult::without_answer(Status::Cancelled, None)),
-            Self::Failed(failure) => Some(RunResult::without_answer(Status::Failed, Some(failure))),
-        }
+/// Entry 1 of the epoch after `epoch`: somebody asked to cancel.
+pub(super) fn cancellation(epoch: u32, by: &str, simulated: bool, now: Timestamp) -> LogEntry {
+    let event = Event::RunCancelled(RunCancelled { by: by.to_owned() });
+    let cursor = Cursor::new(epoch + 1, 1);
+    LogEntry {
+        cursor,
+        kind: event.kind(),
+        at: now,
+        data: event.to_data(simulated),
     }
 }
 
-/// Lets each run meet its fate: entry 1 of the next epoch, the row, and the result of those that end.
-pub(super) async fn close(
+/// The verdict on a queued run that somebody asked to cancel.
+pub(super) fn cancelled(run: RunId, entry: LogEntry) -> Verdict {
+    Verdict {
+        closed: Closed { run, entry },
+        status: Status::Cancelled,
+        crash: false,
+        failure: None,
+    }
+}
+
+/// Writes the entries, the rows, and the results of the runs that end.
+pub(super) async fn carry_out(
     transaction: &mut Transaction,
     now: Timestamp,
-    fates: Vec<(Open, Fate)>,
+    verdicts: Vec<Verdict>,
 ) -> Result<Vec<Closed>, LedgerError> {
-    let mut closed = Vec::with_capacity(fates.len());
-    let mut ends = Vec::with_capacity(fates.len());
-    for (open, fate) in fates {
-        let event = fate.event(now);
-        let entry = LogEntry {
-            cursor: Cursor::new(open.epoch + 1, 1),
-            kind: event.kind(),
-            at: now,
-            data: event.to_data(open.simulated),
-        };
-        closed.push(Closed { run: open.run, entry });
-        let crashed = matches!(fate, Fate::Requeued { crashed: true, .. });
-        ends.push((crashed, fate.result()));
+    let mut closed = Vec::with_capacity(verdicts.len());
+    let mut ends = Vec::with_capacity(verdicts.len());
+    for verdict in verdicts {
+        closed.push(verdict.closed);
+        let ended = verdict.status.is_terminal();
+        ends.push((
+            verdict.crash,
+            ended.then(|| RunResult::without_answer(verdict.status, verdict.failure)),
+        ));
     }
     let entries: Vec<_> = closed.iter().map(|closed| (closed.run, &closed.entry)).collect();
     insert_entries(transaction, &entries).await?;
@@ -155,12 +70,12 @@ pub(super) async fn close(
         .map(|(closed, (crashed, result))| Change {
             run: closed.run,
             epoch: closed.entry.cursor.epoch,
+            crashed: *crashed,
             to: match result {
                 Some(result) => To::End(result),
                 None => To::Queue {
                     not_before: now,
                     retried: false,
-                    crashed: *crashed,
                 },
             },
         })

@@ -9,9 +9,10 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::bulk::{Change, To};
+use super::closing::cancellation;
 use super::{Sqlite, Transaction, bulk, decode, millis, now, read_clock};
 use crate::domain::{
-    AttemptStarted, Cursor, Event, LogEntry, RequeueReason, RunCancelled, RunId, Status, Timestamp, WorkerId,
+    AttemptStarted, Cursor, Event, LogEntry, RequeueReason, RunId, Status, Timestamp, WorkerId,
 };
 use crate::ledger::{
     Claimed, Committed, Execute, Held, LedgerError, NewWorker, Renewal, RunResult, Then, Write, WriteOutcome,
@@ -324,18 +325,7 @@ async fn append_held(
             (Then::Settle(result), _) => (write.epoch, To::End(result)),
             // Nobody may claim it any more, so it ends here.
             (Then::Requeue { .. }, Some(by)) => {
-                let event = Event::RunCancelled(RunCancelled { by: by.clone() });
-                let data = event.to_data(run.simulated);
-                let cursor = Cursor::new(write.epoch + 1, 1);
-                cancellations.push((
-                    write.run,
-                    LogEntry {
-                        cursor,
-                        kind: event.kind(),
-                        at: now,
-                        data,
-                    },
-                ));
+                cancellations.push((write.run, cancellation(write.epoch, by, run.simulated, now)));
                 (write.epoch + 1, To::End(&cancelled))
             }
             (Then::Requeue { reason, not_before }, None) => {
@@ -345,7 +335,6 @@ async fn append_held(
                     To::Queue {
                         not_before: *not_before,
                         retried,
-                        crashed: false,
                     },
                 )
             }
@@ -353,6 +342,7 @@ async fn append_held(
         changes.push(Change {
             run: write.run,
             epoch,
+            crashed: false,
             to,
         });
     }

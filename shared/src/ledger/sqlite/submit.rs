@@ -6,8 +6,8 @@ use std::slice;
 use async_trait::async_trait;
 use sqlx::Row as _;
 
-use super::closing::{Fate, Open, close};
-use super::{Sqlite, bulk, decode, now, read_clock};
+use super::closing::{cancellation, cancelled, carry_out};
+use super::{Sqlite, Transaction, bulk, decode, read_clock};
 use crate::domain::{Cursor, EventType, LogEntry, RunId, Status};
 use crate::ledger::{AcceptOutcome, CancelOutcome, LedgerError, NewRun, Submit};
 
@@ -22,49 +22,28 @@ impl Submit for Sqlite {
 
     async fn cancel(&self, run: RunId, by: &str) -> Result<CancelOutcome, LedgerError> {
         let mut transaction = self.begin().await?;
-        let row = sqlx::query("SELECT status, epoch, simulated FROM mcp_request WHERE id = ?1")
-            .bind(run.uuid())
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let Some(row) = row else {
-            return Ok(CancelOutcome::Unknown);
-        };
-        let outcome = match decode::named(&row, "status")? {
-            Status::Queued => {
-                let open = Open {
-                    run,
-                    epoch: row.try_get("epoch")?,
-                    simulated: row.try_get("simulated")?,
-                };
-                let now = read_clock(&mut transaction).await?;
-                let closed = close(
-                    &mut transaction,
-                    now,
-                    vec![(open, Fate::Cancelled { by: by.to_owned() })],
-                )
-                .await?;
-                // One in, one out.
-                closed
-                    .into_iter()
-                    .next()
-                    .map_or(CancelOutcome::Unknown, |closed| {
-                        CancelOutcome::Cancelled(closed.entry)
-                    })
-            }
-            Status::Running => {
-                // Who asked first stays the one who asked.
-                sqlx::query(concat!(
-                    "UPDATE mcp_request SET cancel_at = ",
-                    now!(),
-                    ", cancel_by = ?2 WHERE id = ?1 AND cancel_at IS NULL"
-                ))
-                .bind(run.uuid())
-                .bind(by)
-                .execute(&mut *transaction)
-                .await?;
+        let now = read_clock(&mut transaction).await?;
+        // Who asked first stays the one who asked.
+        let open = sqlx::query(
+            "UPDATE mcp_request SET cancel_at = coalesce(cancel_at, ?2), cancel_by = coalesce(cancel_by, ?3) \
+             WHERE id = ?1 AND status IN ('queued', 'running') RETURNING status, epoch, simulated, cancel_by",
+        )
+        .bind(run.uuid())
+        .bind(now.millis())
+        .bind(by)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let outcome = match open {
+            None => return self.ended(&mut transaction, run).await,
+            Some(row) if decode::named::<Status>(&row, "status")? == Status::Running => {
                 CancelOutcome::Requested
             }
-            ended => CancelOutcome::Ended(ended),
+            Some(row) => {
+                let by = row.try_get("cancel_by")?;
+                let entry = cancellation(row.try_get("epoch")?, by, row.try_get("simulated")?, now);
+                carry_out(&mut transaction, now, vec![cancelled(run, entry.clone())]).await?;
+                CancelOutcome::Cancelled(entry)
+            }
         };
         transaction.commit().await?;
         Ok(outcome)
@@ -72,6 +51,17 @@ impl Submit for Sqlite {
 }
 
 impl Sqlite {
+    /// Why there was nothing to cancel.
+    async fn ended(&self, transaction: &mut Transaction, run: RunId) -> Result<CancelOutcome, LedgerError> {
+        let row = sqlx::query("SELECT status FROM mcp_request WHERE id = ?1")
+            .bind(run.uuid())
+            .fetch_optional(&mut **transaction)
+            .await?;
+        row.map_or(Ok(CancelOutcome::Unknown), |row| {
+            Ok(CancelOutcome::Ended(decode::named(&row, "status")?))
+        })
+    }
+
     /// The whole batch in one transaction, or nothing of it.
     async fn accept_together(&self, runs: &[NewRun]) -> Result<Vec<AcceptOutcome>, LedgerError> {
         if runs.is_empty() {
@@ -121,7 +111,7 @@ impl Sqlite {
     /// What is known of the runs that were not inserted, by their place in the batch.
     async fn look_up(
         &self,
-        transaction: &mut super::Transaction,
+        transaction: &mut Transaction,
         runs: &[NewRun],
         inserted: &HashSet<RunId>,
     ) -> Result<HashMap<usize, AcceptOutcome>, LedgerError> {

@@ -3,14 +3,23 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::closing::{Fate, Open, Orphan, close};
+use super::closing::{carry_out, stranded};
 use super::execute::Incarnation;
-use super::{Sqlite, Transaction, bulk, decode, millis, now, read_clock};
-use crate::domain::{RunId, WorkerId};
+use super::{Sqlite, bulk, decode, millis, now, read_clock};
+use crate::domain::{RunId, Timestamp, WorkerId};
+use crate::ledger::upkeep::{Stranded, Verdict};
 use crate::ledger::{Closed, LedgerError, Upkeep};
+
+/// What [`stranded`] reads, of `mcp_request AS r`.
+macro_rules! stranded_columns {
+    () => {
+        "r.id, r.epoch, r.crashes, r.on_interruption, r.cancel_by, r.simulated, EXISTS ( \
+         SELECT 1 FROM mcp_event AS e WHERE e.run_id = r.id AND e.type = 'output.delta') AS visible"
+    };
+}
 
 #[async_trait]
 impl Upkeep for Sqlite {
@@ -66,35 +75,34 @@ impl Upkeep for Sqlite {
         .bind(incarnation.now.millis())
         .execute(&mut *transaction)
         .await?;
-        let mut fates = Vec::new();
-        for (open, orphan) in orphans(&mut transaction, worker).await? {
-            fates.push((open, Fate::after_crash(orphan, max_crashes)));
-        }
-        let closed = close(&mut transaction, incarnation.now, fates).await?;
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            stranded_columns!(),
+            " FROM mcp_request AS r INDEXED BY mcp_request_held WHERE r.status = 'running' AND r.worker_id = ?1"
+        ))
+        .bind(worker.uuid())
+        .fetch_all(&mut *transaction)
+        .await?;
+        let verdicts = judge(&rows, incarnation.now, |stranded| stranded.crashed(max_crashes))?;
+        let closed = carry_out(&mut transaction, incarnation.now, verdicts).await?;
         transaction.commit().await?;
         Ok(closed)
     }
 
     async fn release(&self, worker: WorkerId, run: RunId, epoch: u32) -> Result<Option<Closed>, LedgerError> {
         let mut transaction = self.begin().await?;
-        let row = sqlx::query(
-            "SELECT simulated, cancel_by FROM mcp_request \
-             WHERE id = ?1 AND status = 'running' AND worker_id = ?2 AND epoch = ?3",
-        )
+        let now = read_clock(&mut transaction).await?;
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            stranded_columns!(),
+            " FROM mcp_request AS r WHERE r.id = ?1 AND r.status = 'running' AND r.worker_id = ?2 AND r.epoch = ?3"
+        ))
         .bind(run.uuid())
         .bind(worker.uuid())
         .bind(epoch)
-        .fetch_optional(&mut *transaction)
+        .fetch_all(&mut *transaction)
         .await?;
-        let Some(row) = row else { return Ok(None) };
-        let open = Open {
-            run,
-            epoch,
-            simulated: row.try_get("simulated")?,
-        };
-        let fate = Fate::after_release(row.try_get("cancel_by")?);
-        let now = read_clock(&mut transaction).await?;
-        let closed = close(&mut transaction, now, vec![(open, fate)]).await?;
+        let closed = carry_out(&mut transaction, now, judge(&rows, now, Stranded::released)?).await?;
         transaction.commit().await?;
         Ok(closed.into_iter().next())
     }
@@ -102,22 +110,17 @@ impl Upkeep for Sqlite {
     async fn expire_deadlines(&self, limit: u32) -> Result<Vec<Closed>, LedgerError> {
         let mut transaction = self.begin().await?;
         let now = read_clock(&mut transaction).await?;
-        let rows = sqlx::query(
-            "SELECT id, epoch, simulated FROM mcp_request INDEXED BY mcp_request_queued_deadline \
-             WHERE status = 'queued' AND deadline_at <= ?1 ORDER BY deadline_at LIMIT ?2",
-        )
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            stranded_columns!(),
+            " FROM mcp_request AS r INDEXED BY mcp_request_queued_deadline \
+             WHERE r.status = 'queued' AND r.deadline_at <= ?1 ORDER BY r.deadline_at LIMIT ?2"
+        ))
         .bind(now.millis())
         .bind(limit)
         .fetch_all(&mut *transaction)
         .await?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut fates = Vec::with_capacity(rows.len());
-        for row in &rows {
-            fates.push((open(row)?, Fate::after_deadline()));
-        }
-        let closed = close(&mut transaction, now, fates).await?;
+        let closed = carry_out(&mut transaction, now, judge(&rows, now, Stranded::expired)?).await?;
         transaction.commit().await?;
         Ok(closed)
     }
@@ -160,36 +163,10 @@ impl Upkeep for Sqlite {
     }
 }
 
-/// The runs of a dead worker.
-async fn orphans(
-    transaction: &mut Transaction,
-    worker: WorkerId,
-) -> Result<Vec<(Open, Orphan)>, LedgerError> {
-    let rows = sqlx::query(
-        "SELECT id, epoch, simulated, crashes, cancel_by, on_interruption, \
-         EXISTS (SELECT 1 FROM mcp_event AS e WHERE e.run_id = r.id AND e.type = 'output.delta') AS has_output \
-         FROM mcp_request AS r INDEXED BY mcp_request_held WHERE status = 'running' AND worker_id = ?1",
-    )
-    .bind(worker.uuid())
-    .fetch_all(&mut **transaction)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let orphan = Orphan {
-                cancel_by: row.try_get("cancel_by")?,
-                crashes: row.try_get("crashes")?,
-                on_interruption: decode::named(row, "on_interruption")?,
-                has_output: row.try_get("has_output")?,
-            };
-            Ok((open(row)?, orphan))
-        })
-        .collect()
-}
-
-fn open(row: &sqlx::sqlite::SqliteRow) -> Result<Open, LedgerError> {
-    Ok(Open {
-        run: decode::run(row, "id")?,
-        epoch: row.try_get("epoch")?,
-        simulated: row.try_get("simulated")?,
-    })
+fn judge(
+    rows: &[SqliteRow],
+    now: Timestamp,
+    verdict: impl Fn(Stranded) -> Verdict,
+) -> Result<Vec<Verdict>, LedgerError> {
+    rows.iter().map(|row| stranded(row, now).map(&verdict)).collect()
 }

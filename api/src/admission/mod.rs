@@ -1,0 +1,94 @@
+//! Everything between "a request was understood" and "the ledger is asked": what a request may say, what it will
+//! take, on whose behalf it comes, and whether there is room for it. Nothing here writes anything.
+
+mod canonical;
+mod depth;
+mod estimate;
+mod keyed_hash;
+mod messages;
+mod validate;
+
+use shared::config::{DepthLimits, HashKey};
+use shared::domain::{RunId, TenantId, UserHash};
+use shared::ledger::{Idempotency, NewRun, Reader};
+use shared::telemetry::TraceContext;
+
+pub(crate) use depth::{Full, Place};
+pub(crate) use messages::Messages;
+pub(crate) use validate::{ChatRequest, invalid};
+
+use crate::app::ProviderFacts;
+use crate::problem::Problem;
+use depth::Depth;
+use keyed_hash::KeyedHash;
+
+/// What is known of a request beside its body.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// Who is accounted.
+    pub(crate) tenant: TenantId,
+    /// The client's key for repeated submits.
+    pub(crate) idempotency_key: Option<String>,
+    /// The request's position in its trace.
+    pub(crate) trace: TraceContext,
+}
+
+/// A run that may be accepted, and the place in the queue that is kept for it.
+pub(crate) struct Admitted {
+    pub(crate) run: NewRun,
+    pub(crate) place: Place,
+}
+
+/// Admits runs.
+pub(crate) struct Admission {
+    hash: KeyedHash,
+    depth: Depth,
+    provider: ProviderFacts,
+}
+
+impl Admission {
+    /// Hashes with this key, keeps the queue within these limits, and admits what this provider can take.
+    pub(crate) fn new(key: HashKey, limits: DepthLimits, provider: ProviderFacts, reader: Reader) -> Self {
+        Self { hash: KeyedHash::new(key), depth: Depth::new(limits, reader), provider }
+    }
+
+    /// Turns a request into a run.
+    ///
+    /// # Errors
+    /// A problem of status 422 for what a request may not say, 429 when too much is queued, 503 when that cannot be
+    /// found out.
+    pub(crate) async fn admit(&self, request: ChatRequest, origin: Origin) -> Result<Admitted, Problem> {
+        let valid = validate::validate(request, &self.provider)?;
+        let user = valid.user_id.as_deref().map(|user| self.user_hash(&origin.tenant, user));
+        let idempotency = origin.idempotency_key.map(|key| Idempotency {
+            key,
+            body_hmac: self.hash.body(&origin.tenant, &canonical::bytes(&valid, user.as_ref())),
+        });
+        let estimate = estimate::estimate(&valid, self.provider.price);
+        let place = self.depth.reserve(&origin.tenant).await?;
+        let run = NewRun {
+            id: RunId::new(),
+            kind: shared::domain::Kind::Chat,
+            tenant: origin.tenant,
+            user,
+            class: valid.priority.into(),
+            priority: valid.priority,
+            task_type: valid.task_type,
+            model: valid.spec.model.clone(),
+            on_interruption: valid.on_interruption,
+            deadline: valid.deadline,
+            idempotency,
+            estimate,
+            spec: serde_json::to_string(&valid.spec).map_err(|error| Problem::internal(&error))?,
+            metadata: valid.metadata.map(|metadata| metadata.get().to_owned()),
+            trace_parent: Some(origin.trace.to_string()),
+            simulated: self.provider.simulated,
+        };
+        Ok(Admitted { run, place })
+    }
+
+    /// The hash a user of a tenant is known by.
+    pub(crate) fn user_hash(&self, tenant: &TenantId, user_id: &str) -> UserHash {
+        self.hash.user(tenant, user_id)
+    }
+}

@@ -1,0 +1,189 @@
+//! `POST /mcp/v1/request`: work comes in.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{FromRef, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use metrics::counter;
+use serde::Deserialize;
+use shared::domain::{Cursor, RunId};
+use shared::ledger::{Ledger, Reader, RunRecord};
+use shared::telemetry::vocabulary;
+use shared::watch::Watch;
+
+use super::representation::Representation;
+use super::run_body::{self, RunBody};
+use super::submit_body::SubmitBody;
+use super::{outcome, sse};
+use crate::admission::Origin;
+use crate::app::AppState;
+use crate::authority::Authority;
+use crate::body::{ValidJson, ValidQuery};
+use crate::drain::Drain;
+use crate::idempotency_key::IdempotencyKey;
+use crate::intake::{Intake, Submitted};
+use crate::problem::{Code, Problem, ProblemBody};
+use crate::request_id::Trace;
+
+const MAX_WAIT_SECONDS: f64 = 300.0;
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// How the answer comes.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SubmitQuery {
+    /// Hold the answer for up to so many seconds, until the run has ended.
+    #[param(minimum = 0, maximum = 300, example = 30)]
+    wait: Option<f64>,
+}
+
+impl SubmitQuery {
+    fn patience(&self) -> Result<Option<Duration>, Problem> {
+        let Some(seconds) = self.wait else { return Ok(None) };
+        if (0.0..=MAX_WAIT_SECONDS).contains(&seconds) {
+            return Ok(Some(Duration::from_secs_f64(seconds)));
+        }
+        let detail = format!("must be from 0 to {MAX_WAIT_SECONDS} seconds");
+        Err(Problem::new(Code::InvalidQuery).detail(detail).field("wait"))
+    }
+}
+
+/// Submit a run
+///
+/// The answer is sent once the run is committed: from then on it reaches its end, whatever dies. By default it is 202
+/// with the run. With `?wait=SECONDS` the answer is held until the run has ended, and is then its result. With
+/// `Accept: text/event-stream` the run's log follows on the same connection, as from `…/events`.
+///
+/// With an `Idempotency-Key` a repeated submit is the same run, for as long as the run is kept; it is answered with
+/// `Idempotent-Replayed: true`.
+#[utoipa::path(
+    post,
+    path = "/mcp/v1/request",
+    tag = "runs",
+    params(
+        SubmitQuery,
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters of your \
+            choice; unique for each piece of work, the same when it is sent again."),
+    ),
+    request_body = SubmitBody,
+    responses(
+        (status = ACCEPTED, description = "The run is in the ledger.", body = RunBody, headers(
+            ("Location" = String, description = "The run."),
+            ("Idempotent-Replayed" = String, description = "`true` when an earlier request made this run."),
+            ("Retry-After" = u64, description = "When the answer was held in vain: seconds until it makes sense to ask."),
+        )),
+        (status = OK, description = "The run has ended while the answer was held, or its log follows.", content(
+            (super::result_body::ResultBody = "application/json"),
+            (String = "text/event-stream"),
+        ), headers(("Location" = String, description = "The run."))),
+        (status = BAD_REQUEST, description = "`invalid_json`, `invalid_query`, `invalid_idempotency_key`.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = REQUEST_TIMEOUT, description = "`body_timeout`.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = PAYLOAD_TOO_LARGE, description = "`body_too_large`.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = UNSUPPORTED_MEDIA_TYPE, description = "`unsupported_media_type`.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = UNPROCESSABLE_ENTITY, description = "`invalid_field`, `unknown_field`, `empty_prompt`, \
+            `nul_character`, `feature_not_available`, `continue_not_supported`, `unknown_provider`, `reserved_param`, \
+            `idempotency_key_reused`, `not_storable`.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = TOO_MANY_REQUESTS, description = "`tenant_queue_full`, `queue_full`.",
+            body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn submit(
+    authority: Authority,
+    ValidQuery(query): ValidQuery<SubmitQuery>,
+    IdempotencyKey(idempotency_key): IdempotencyKey,
+    Trace(trace): Trace,
+    State(intake): State<Intake>,
+    State(answering): State<Answering>,
+    headers: HeaderMap,
+    ValidJson(body, held): ValidJson<SubmitBody>,
+) -> Result<Response, Problem> {
+    let patience = query.patience()?;
+    let form = Representation::wanted(&headers, Representation::Json);
+    let origin = Origin { tenant: authority.tenant, idempotency_key, trace };
+    let submitted = intake.submit(body.into_request()?, origin, held).await?;
+    Ok(answering.answer(submitted, form, patience).await)
+}
+
+/// Counts what is answered with a problem, wherever on the way in it was refused.
+pub(super) async fn count_refusals(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if let Some(problem) = response.extensions().get::<Problem>() {
+        counter!(vocabulary::REFUSED_COUNT, "code" => problem.code().as_str()).increment(1);
+    }
+    response
+}
+
+/// What it takes to answer for a run that is in the ledger. From here on nothing is a problem any more: whatever the
+/// client would otherwise be told, it must not believe that its run was refused.
+#[derive(Clone)]
+pub(super) struct Answering {
+    watch: Watch,
+    reader: Reader,
+    drain: Drain,
+}
+
+impl FromRef<AppState> for Answering {
+    fn from_ref(state: &AppState) -> Self {
+        let ledger = Ledger::from_ref(state);
+        Self { watch: Watch::from_ref(state), reader: ledger.reader, drain: Drain::from_ref(state) }
+    }
+}
+
+impl Answering {
+    async fn answer(self, submitted: Submitted, form: Representation, patience: Option<Duration>) -> Response {
+        let Submitted { run, replayed } = submitted;
+        let location = HeaderValue::try_from(run_body::path(run.id));
+        let mut response = match (form, patience) {
+            (Representation::EventStream, _) => self.log(run).await,
+            (Representation::Json, Some(patience)) => self.once_ended(run, patience).await,
+            (Representation::Json, None) => accepted(run),
+        };
+        if let Ok(location) = location {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        if replayed {
+            response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+
+    async fn log(self, run: RunRecord) -> Response {
+        match self.watch.open(run.id, Cursor::START).await {
+            Ok(watcher) => sse::sse_response(watcher, self.drain),
+            Err(error) => {
+                tracing::warn!(run = %run.id, %error, "accepted, but cannot be watched");
+                accepted(run)
+            }
+        }
+    }
+
+    async fn once_ended(self, run: RunRecord, patience: Duration) -> Response {
+        match self.wait(run.id, patience).await {
+            Ok(response) => response,
+            Err(problem) => {
+                tracing::warn!(run = %run.id, code = problem.code().as_str(), "accepted, but cannot be read");
+                outcome::pending(run)
+            }
+        }
+    }
+
+    async fn wait(self, run: RunId, patience: Duration) -> Result<Response, Problem> {
+        let watcher = self.watch.open(run, Cursor::START).await?;
+        outcome::ended(watcher, patience, &self.drain).await;
+        let run = self.reader.run(run).await?.ok_or_else(Problem::run_not_found)?;
+        outcome::render(run, &self.reader).await
+    }
+}
+
+fn accepted(run: RunRecord) -> Response {
+    (StatusCode::ACCEPTED, Json(RunBody::of(run, shared::clock::now()))).into_response()
+}

@@ -1,0 +1,74 @@
+//! Clients that do not read: what they cost is bounded, and nobody else notices them.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::server::{Server, heard};
+use crate::stage::Stage;
+
+const MIB: usize = 1024 * 1024;
+/// What the run says in all: far more than sockets hold.
+const SAID: usize = 64 * MIB;
+/// What may be kept in memory for everybody who watches: less than half of it.
+const KEPT: usize = 28 * MIB;
+/// Pieces of one commit; together small enough for the feed to keep, so that its backlog counts, too.
+const PIECES: usize = 3;
+const PIECE: usize = 20 * 1024;
+
+/// Memory of this process.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+/// Sends a request and reads nothing but the beginning of the answer.
+async fn never_reading(server: &Server, path: &str, headers: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(server.address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", server.address);
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    connection.read_exact(&mut status).await.unwrap();
+    assert!(status.starts_with(b"HTTP/1.1 101") || status.starts_with(b"HTTP/1.1 200"));
+    connection
+}
+
+#[tokio::test]
+async fn clients_that_never_read_cost_a_bounded_amount_and_disturb_nobody() {
+    let stage = Stage::open().await;
+    let server = Server::start(&stage).await;
+    let run = stage.accept("local").await;
+    let mut attempt = stage.start(run).await;
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let stuck_socket = never_reading(&server, &format!("/mcp/v1/stream/{run}"), upgrade).await;
+    let stuck_events = never_reading(&server, &format!("/mcp/v1/request/{run}/events"), "").await;
+    let mut quick = server.socket(&format!("/mcp/v1/stream/{run}")).await;
+    for _ in 0..2 {
+        heard(&mut quick).await.unwrap();
+    }
+
+    let piece = "x".repeat(PIECE);
+    let pieces = [piece.as_str(); PIECES];
+    let before = resident();
+    let mut most = 0;
+    for _ in 0..SAID / (PIECE * PIECES) {
+        attempt.say(&pieces).await;
+        for _ in 0..PIECES {
+            let frame = heard(&mut quick).await.unwrap();
+            assert!(frame.len() > PIECE);
+        }
+        most = most.max(resident().saturating_sub(before));
+    }
+    assert!(most < KEPT, "{} MiB more for {} MiB said", most / MIB, SAID / MIB);
+
+    // They are still connected: it was not by losing them that memory was saved.
+    for mut connection in [stuck_socket, stuck_events] {
+        let mut some = vec![0; MIB];
+        connection.read_exact(&mut some).await.unwrap();
+    }
+    attempt.succeed("").await;
+    assert!(heard(&mut quick).await.unwrap().contains("run.succeeded"));
+    assert_eq!(u16::from(heard(&mut quick).await.unwrap_err().unwrap().code), 1000);
+    server.stop().await;
+}

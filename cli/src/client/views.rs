@@ -1,0 +1,146 @@
+//! The JSON shapes of the native API, as far as this program reads them. Unknown fields are let pass: `-o json` prints
+//! what the server sent, not what is understood here.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Number, Value};
+use shared::domain::{RunId, Status};
+
+/// The body of a submit. What is not given is not sent: the defaults are the server's.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct NewRun {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prompt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) messages: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) task_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) priority: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) provider_hint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) temperature: Option<f64>,
+    /// Milliseconds from acceptance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deadline_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub(crate) metadata: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) on_interruption: Option<String>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub(crate) params: Map<String, Value>,
+}
+
+/// The query of a list.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct ListQuery {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) class: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) task_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cursor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) all_tenants: Option<bool>,
+}
+
+/// The answer to a submit.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Accepted {
+    pub(crate) request_id: RunId,
+    pub(crate) status: Status,
+    pub(crate) class: String,
+    /// US dollars; none when the price is unknown.
+    pub(crate) estimated_cost_usd: Option<Number>,
+    pub(crate) estimated_tokens: Tokens,
+    #[serde(default)]
+    pub(crate) simulated: bool,
+}
+
+/// Numbers of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct Tokens {
+    pub(crate) input: u64,
+    pub(crate) output: u64,
+}
+
+/// Where a run is.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct RunView {
+    pub(crate) request_id: RunId,
+    pub(crate) kind: String,
+    pub(crate) status: Status,
+    pub(crate) class: String,
+    pub(crate) priority: Option<u8>,
+    pub(crate) task_type: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) tenant: Option<String>,
+    #[serde(default)]
+    pub(crate) attempts: u32,
+    pub(crate) created_at: String,
+    pub(crate) started_at: Option<String>,
+    pub(crate) finished_at: Option<String>,
+    pub(crate) not_before: Option<String>,
+    pub(crate) deadline_at: Option<String>,
+    pub(crate) cancel_requested_at: Option<String>,
+    pub(crate) on_interruption: Option<String>,
+    pub(crate) estimated_cost_usd: Option<Number>,
+    pub(crate) estimated_tokens: Option<Tokens>,
+    #[serde(default)]
+    pub(crate) simulated: bool,
+}
+
+/// A page of runs.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Page {
+    pub(crate) requests: Vec<RunView>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ResultView {
+    pub(crate) status: Status,
+    pub(crate) text: Option<String>,
+    /// What the answer has besides its text: tool calls, reasoning, ...
+    pub(crate) message: Option<Map<String, Value>>,
+    pub(crate) finish_reason: Option<String>,
+    pub(crate) provider: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) usage: Option<UsageView>,
+    /// US dollars; none when the price is unknown.
+    pub(crate) cost_usd: Option<Number>,
+    pub(crate) error: Option<ErrorView>,
+    #[serde(default)]
+    pub(crate) simulated: bool,
+}
+
+/// What a run used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct UsageView {
+    #[serde(alias = "prompt_tokens")]
+    pub(crate) input_tokens: Option<u64>,
+    #[serde(alias = "completion_tokens")]
+    pub(crate) output_tokens: Option<u64>,
+}
+
+/// Why a run has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct ErrorView {
+    pub(crate) code: String,
+    pub(crate) message: String,
+    #[serde(default)]
+    pub(crate) retryable: bool,
+}
