@@ -88,7 +88,11 @@ impl Figures {
     }
 
     fn of(overview: Overview, pool: PoolStatus) -> Self {
-        let load = overview.classes.iter().map(|class| class.ready.saturating_add(class.running)).sum();
+        let load = overview
+            .classes
+            .iter()
+            .map(|class| class.ready.saturating_add(class.running))
+            .sum();
         let alive = overview.workers.iter().filter(|worker| worker.status == ALIVE);
         let slots: Vec<u64> = alive.map(|worker| u64::from(worker.slots)).collect();
         Self {
@@ -109,28 +113,74 @@ impl Figures {
     pub(crate) fn to_prometheus(&self) -> String {
         let mut text = String::new();
         let by_class = |figure: fn(&ClassFigures) -> Option<u64>| {
-            let sample = move |class: &ClassFigures| Some((format!(r#"{{class="{}"}}"#, class.class), figure(class)?));
+            let sample =
+                move |class: &ClassFigures| Some((format!(r#"{{class="{}"}}"#, class.class), figure(class)?));
             self.classes.iter().filter_map(sample).collect::<Vec<_>>()
         };
-        let workers = |status: &str| self.workers.iter().filter(|worker| worker.status == status).count();
+        let workers = |status: &str| {
+            self.workers
+                .iter()
+                .filter(|worker| worker.status == status)
+                .count()
+        };
         let by_state = |state: &str| (format!(r#"{{status="{state}"}}"#), workers(state));
         let single = |value: u64| [(String::new(), value)];
-        gauge(&mut text, "mcp_queue_ready", "Runs queued and claimable now", by_class(|class| Some(class.ready)));
-        gauge(&mut text, "mcp_queue_running", "Runs held by workers", by_class(|class| Some(class.running)));
-        gauge(&mut text, "mcp_queue_delayed", "Runs queued and not claimable yet", by_class(|class| Some(class.delayed)));
+        gauge(
+            &mut text,
+            "mcp_queue_ready",
+            "Runs queued and claimable now",
+            by_class(|class| Some(class.ready)),
+        );
+        gauge(
+            &mut text,
+            "mcp_queue_running",
+            "Runs held by workers",
+            by_class(|class| Some(class.running)),
+        );
+        gauge(
+            &mut text,
+            "mcp_queue_delayed",
+            "Runs queued and not claimable yet",
+            by_class(|class| Some(class.delayed)),
+        );
         gauge(
             &mut text,
             "mcp_queue_oldest_ready_age_ms",
             "How long the oldest ready run has been waiting; absent when none is",
             by_class(|class| class.oldest_ready_age_ms),
         );
-        gauge(&mut text, "mcp_workers", "Worker incarnations", [by_state(ALIVE), by_state("draining")]);
-        gauge(&mut text, "mcp_workers_slots", "Slots of the workers that take new runs", single(self.slots_total));
-        gauge(&mut text, "mcp_workers_desired", "Workers the load asks for", single(self.desired_workers));
+        gauge(
+            &mut text,
+            "mcp_workers",
+            "Worker incarnations",
+            [by_state(ALIVE), by_state("draining")],
+        );
+        gauge(
+            &mut text,
+            "mcp_workers_slots",
+            "Slots of the workers that take new runs",
+            single(self.slots_total),
+        );
+        gauge(
+            &mut text,
+            "mcp_workers_desired",
+            "Workers the load asks for",
+            single(self.desired_workers),
+        );
         let pool = [("idle", self.pool.idle), ("in_use", self.pool.in_use)];
         let by_use = pool.map(|(state, count)| (format!(r#"{{state="{state}"}}"#), count));
-        gauge(&mut text, "mcp_ledger_pool_connections", "Connections of this process to the ledger", by_use);
-        gauge(&mut text, "mcp_ledger_pool_max", "As many as there may be", single(self.pool.max.into()));
+        gauge(
+            &mut text,
+            "mcp_ledger_pool_connections",
+            "Connections of this process to the ledger",
+            by_use,
+        );
+        gauge(
+            &mut text,
+            "mcp_ledger_pool_max",
+            "As many as there may be",
+            single(self.pool.max.into()),
+        );
         text
     }
 }
@@ -217,12 +267,28 @@ mod tests {
 
     #[test]
     fn a_draining_worker_is_shown_and_is_no_capacity() {
-        let class = |class, ready, oldest_ready_age_ms| ClassOverview { class, ready, running: 2, delayed: 1, oldest_ready_age_ms };
+        let class = |class, ready, oldest_ready_age_ms| ClassOverview {
+            class,
+            ready,
+            running: 2,
+            delayed: 1,
+            oldest_ready_age_ms,
+        };
         let overview = Overview {
-            classes: vec![class(Class::Interactive, 16, Some(40)), class(Class::Batch, 0, None)],
+            classes: vec![
+                class(Class::Interactive, 16, Some(40)),
+                class(Class::Batch, 0, None),
+            ],
             workers: vec![worker("alive", 10), worker("draining", 90)],
         };
-        let figures = Figures::of(overview, PoolStatus { size: 4, idle: 1, max: 8 });
+        let figures = Figures::of(
+            overview,
+            PoolStatus {
+                size: 4,
+                idle: 1,
+                max: 8,
+            },
+        );
         assert_eq!((figures.slots_total, figures.desired_workers), (10, 2));
         let text = figures.to_prometheus();
         for line in [

@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::response::Response;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{Content, OpenApi, Ref, Server};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -40,15 +42,29 @@ struct Frame;
 
 /// Problems that any operation behind the gate may answer: the status, the name of the response, and what is said.
 const ANYWHERE: [(&str, &str, &str); 4] = [
-    ("401", "Unauthorized", "`unauthorized`: a valid API key is needed."),
-    ("403", "Forbidden", "`admin_required`, or `origin_not_allowed` where no API keys are set."),
+    (
+        "401",
+        "Unauthorized",
+        "`unauthorized`: a valid API key is needed.",
+    ),
+    (
+        "403",
+        "Forbidden",
+        "`admin_required`, or `origin_not_allowed` where no API keys are set.",
+    ),
     ("500", "Internal", "`internal`: a defect of this server."),
-    ("503", "Unavailable", "`ledger_unavailable`, `overloaded` or `draining`. Come back after `Retry-After`."),
+    (
+        "503",
+        "Unavailable",
+        "`ledger_unavailable`, `overloaded` or `draining`. Come back after `Retry-After`.",
+    ),
 ];
 
 /// The whole document, from the operations themselves. Needs nothing to be running.
 fn document() -> OpenApi {
-    let mut document = OpenApiRouter::with_openapi(Frame::openapi()).merge(routes::router()).into_openapi();
+    let mut document = OpenApiRouter::with_openapi(Frame::openapi())
+        .merge(routes::router())
+        .into_openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     document.info.description = Some(format!("{INTRODUCTION}\n{}", problems()));
     document.servers = Some(vec![Server::new("/")]);
@@ -57,26 +73,40 @@ fn document() -> OpenApi {
         if operation.security.is_none() {
             for (status, name, _) in ANYWHERE {
                 let shared = || Ref::from_response_name(name).into();
-                operation.responses.responses.entry(status.to_owned()).or_insert_with(shared);
+                operation
+                    .responses
+                    .responses
+                    .entry(status.to_owned())
+                    .or_insert_with(shared);
             }
         }
     }
     let components = document.components.get_or_insert_default();
     for (_, name, description) in ANYWHERE {
-        components.responses.insert(name.to_owned(), problem(description).into());
+        components
+            .responses
+            .insert(name.to_owned(), problem(description).into());
     }
     components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     let header = ApiKeyValue::with_description("x-api-key", "The same key in a header of its own.");
     components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(header)));
     let either = ["bearer", "api_key"].map(|scheme| SecurityRequirement::new(scheme, [""; 0]));
     // Without keys this machine is let in as it is.
-    document.security = Some(either.into_iter().chain([SecurityRequirement::default()]).collect());
+    document.security = Some(
+        either
+            .into_iter()
+            .chain([SecurityRequirement::default()])
+            .collect(),
+    );
     document
 }
 
 /// The OpenAPI 3.1 document as indented JSON, the same text each time. It is what `/openapi.json` serves.
 #[must_use]
-#[expect(clippy::expect_used, reason = "the document is made of strings and maps with string keys: it always serialises")]
+#[expect(
+    clippy::expect_used,
+    reason = "the document is made of strings and maps with string keys: it always serialises"
+)]
 pub fn openapi_json() -> String {
     let mut json = document().to_pretty_json().expect("plain data serialises");
     json.push('\n');
@@ -84,12 +114,23 @@ pub fn openapi_json() -> String {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+    [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.patch,
+        &mut item.delete,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn problem(description: &str) -> Response {
     let body = Content::new(Some(Ref::from_schema_name("ProblemBody")));
-    Response::builder().description(description).content("application/problem+json", body).build()
+    Response::builder()
+        .description(description)
+        .content("application/problem+json", body)
+        .build()
 }
 
 /// Every code as a row of a Markdown table.
@@ -97,7 +138,13 @@ fn problems() -> String {
     let mut table = String::from("## Problems\n\n| code | status | means |\n|---|---|---|\n");
     for code in Code::ALL {
         // Writing to a String cannot fail.
-        let _ = writeln!(table, "| `{}` | {} | {} |", code.as_str(), code.status().as_u16(), code.title());
+        let _ = writeln!(
+            table,
+            "| `{}` | {} | {} |",
+            code.as_str(),
+            code.status().as_u16(),
+            code.title()
+        );
     }
     table
 }
@@ -119,7 +166,10 @@ mod tests {
         let mut found: Vec<String> = Vec::new();
         for (path, item) in json["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
-                assert!(operation["summary"].is_string(), "{method} {path} says what it does");
+                assert!(
+                    operation["summary"].is_string(),
+                    "{method} {path} says what it does"
+                );
                 assert!(operation["tags"][0].is_string(), "{method} {path} has its place");
                 found.push(format!("{method} {path}"));
             }
@@ -170,7 +220,11 @@ mod tests {
     fn every_code_is_explained_and_every_problem_has_the_one_form() {
         let json = json();
         let words = json["info"]["description"].as_str().unwrap();
-        assert!(Code::ALL.iter().all(|code| words.contains(&format!("| `{}` |", code.as_str()))));
+        assert!(
+            Code::ALL
+                .iter()
+                .all(|code| words.contains(&format!("| `{}` |", code.as_str())))
+        );
         for (path, item) in json["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 let open = operation["security"] == serde_json::json!([{}]);
@@ -181,7 +235,10 @@ mod tests {
                     };
                     if status.as_str() >= "400" && !open {
                         let body = &response["content"]["application/problem+json"]["schema"]["$ref"];
-                        assert_eq!(body, "#/components/schemas/ProblemBody", "{method} {path} {status}");
+                        assert_eq!(
+                            body, "#/components/schemas/ProblemBody",
+                            "{method} {path} {status}"
+                        );
                     }
                 }
             }

@@ -65,9 +65,6 @@ pub(crate) enum CliError {
     /// Something of this process could not be started, or broke down.
     #[error("{what}: {source}")]
     Service { what: String, source: Box<dyn std::error::Error + Send + Sync>, next: String },
-    /// The role is not in this build.
-    #[error("`mcpctl {role}` is not in this build")]
-    NotInThisBuild { role: &'static str },
 }
 
 impl From<io::Error> for CliError {
@@ -99,7 +96,7 @@ impl CliError {
             Self::WaitedTooLong { .. } => Code::WaitedTooLong,
             Self::Detached { .. } => Code::Interrupted,
             Self::NobodyReads => Code::Fine,
-            Self::Unfinished { .. } | Self::Output(_) | Self::Service { .. } | Self::NotInThisBuild { .. } => Code::Error,
+            Self::Unfinished { .. } | Self::Output(_) | Self::Service { .. } => Code::Error,
         }
     }
 
@@ -116,7 +113,7 @@ impl CliError {
             Self::Unfinished { run, next, .. }
             | Self::WaitedTooLong { run, next, .. }
             | Self::Detached { run, next } => (vec![("run", run.to_string())], Some(next.clone())),
-            Self::NobodyReads | Self::Output(_) | Self::NotInThisBuild { .. } => (Vec::new(), None),
+            Self::NobodyReads | Self::Output(_) => (Vec::new(), None),
         };
         Report { message: self.to_string(), exit: self.code(), facts, next }
     }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderName, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderName, StatusCode};
 use utoipa_swagger_ui::Config;
 
 use crate::problem::{Code, Problem};
@@ -40,8 +42,11 @@ const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'u
     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; object-src 'none'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const PAGE_HEADERS: [(HeaderName, &str); 3] =
-    [(CONTENT_SECURITY_POLICY, POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff"), (REFERRER_POLICY, "no-referrer")];
+const PAGE_HEADERS: [(HeaderName, &str); 3] = [
+    (CONTENT_SECURITY_POLICY, POLICY),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+];
 /// The files change with the program only.
 const AN_HOUR: (HeaderName, &str) = (CACHE_CONTROL, "public, max-age=3600");
 
@@ -49,7 +54,9 @@ const AN_HOUR: (HeaderName, &str) = (CACHE_CONTROL, "public, max-age=3600");
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(openapi_json: String) -> Router<S> {
     let document = Bytes::from(openapi_json);
     // `none` keeps Swagger UI from sending the document to a validator on the Internet.
-    let swagger = Config::from("../openapi.json").validator_url("none").persist_authorization(false);
+    let swagger = Config::from("../openapi.json")
+        .validator_url("none")
+        .persist_authorization(false);
     let swagger = get(swagger_file).with_state(Arc::new(swagger));
     Router::new()
         .route("/openapi.json", get(move || async { ([(CONTENT_TYPE, "application/json")], document) }))
@@ -62,7 +69,11 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(openapi_json: String) -> 
 }
 
 async fn redoc_script() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/javascript; charset=utf-8"), AN_HOUR], PAGE_HEADERS, REDOC)
+    (
+        [(CONTENT_TYPE, "text/javascript; charset=utf-8"), AN_HOUR],
+        PAGE_HEADERS,
+        REDOC,
+    )
 }
 
 async fn swagger_file(
@@ -72,6 +83,12 @@ async fn swagger_file(
     let name = file.map(|Path(name)| name).unwrap_or_default();
     let found = utoipa_swagger_ui::serve(&name, config).map_err(|error| Problem::internal(&error))?;
     let file = found.ok_or_else(|| Problem::new(Code::NotFound))?;
-    Ok((StatusCode::OK, PAGE_HEADERS, [(CONTENT_TYPE, file.content_type)], [AN_HOUR], file.bytes.into_owned())
+    Ok((
+        StatusCode::OK,
+        PAGE_HEADERS,
+        [(CONTENT_TYPE, file.content_type)],
+        [AN_HOUR],
+        file.bytes.into_owned(),
+    )
         .into_response())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use http::StatusCode;
 use serde::Serialize;
 use shared::ledger::{Ledger, LedgerError};
 use utoipa::ToSchema;
@@ -40,7 +40,10 @@ struct Health {
 }
 
 impl Health {
-    const OK: Self = Self { status: "ok", reasons: Vec::new() };
+    const OK: Self = Self {
+        status: "ok",
+        reasons: Vec::new(),
+    };
 }
 
 /// Is the process alive?
@@ -103,7 +106,9 @@ async fn readyz(State(ledger): State<Ledger>, State(drain): State<Drain>) -> (St
 
 async fn readiness(ledger: &Ledger, drain: &Drain) -> (StatusCode, Json<Health>) {
     let silent = || Err(LedgerError::Unavailable("no answer in time".to_owned()));
-    let ping = tokio::time::timeout(PING_WITHIN, ledger.reader.ping()).await.unwrap_or_else(|_| silent());
+    let ping = tokio::time::timeout(PING_WITHIN, ledger.reader.ping())
+        .await
+        .unwrap_or_else(|_| silent());
     let mut reasons = Vec::new();
     if drain.is_draining() {
         reasons.push("draining");
@@ -115,6 +120,12 @@ async fn readiness(ledger: &Ledger, drain: &Drain) -> (StatusCode, Json<Health>)
     if reasons.is_empty() {
         (StatusCode::OK, Json(Health::OK))
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "unavailable", reasons }))
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(Health {
+                status: "unavailable",
+                reasons,
+            }),
+        )
     }
 }

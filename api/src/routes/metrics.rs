@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use http::header::CONTENT_TYPE;
 use shared::ledger::Ledger;
 use shared::telemetry::MetricsHandle;
 use utoipa_axum::router::OpenApiRouter;
@@ -41,7 +41,12 @@ async fn metrics(
     let mut text = handle.map(|handle| handle.render()).unwrap_or_default();
     let figures = tokio::time::timeout(FIGURES_WITHIN, Figures::read(&ledger.reader)).await;
     let figures = figures.ok().and_then(Result::ok);
-    gauge(&mut text, "mcp_ledger_up", "Whether the ledger answers", [(String::new(), u8::from(figures.is_some()))]);
+    gauge(
+        &mut text,
+        "mcp_ledger_up",
+        "Whether the ledger answers",
+        [(String::new(), u8::from(figures.is_some()))],
+    );
     text.push_str(&figures.map(|figures| figures.to_prometheus()).unwrap_or_default());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use shared::domain::{
-    Answer, Class, Cursor, Estimate, Event, Interruption, Kind, LogEntry, OutputDelta, Priority, RunId, RunSucceeded,
-    Status, TenantId, WorkerId,
+    Answer, Class, Cursor, Estimate, Event, Interruption, Kind, LogEntry, OutputDelta, Priority, RunId,
+    RunSucceeded, Status, TenantId, WorkerId,
 };
 use shared::feed::{Commit, Feed};
 use shared::ledger::{AcceptOutcome, Ledger, NewRun, NewWorker, RunResult, Then, Write, WriteOutcome};
@@ -26,12 +26,23 @@ impl Stage {
     /// An empty ledger and one live worker.
     pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open_sqlite(&folder.path().join("ledger.sqlite")).await.unwrap();
+        let ledger = Ledger::open_sqlite(&folder.path().join("ledger.sqlite"))
+            .await
+            .unwrap();
         migrations::migrate(ledger.connection()).await.unwrap();
         let worker = WorkerId::new();
-        let introduction = NewWorker { id: worker, name: "stage".to_owned(), slots: 10 };
+        let introduction = NewWorker {
+            id: worker,
+            name: "stage".to_owned(),
+            slots: 10,
+        };
         ledger.execute.register(&introduction, LEASE).await.unwrap();
-        Self { ledger, feed: Feed::local(), worker, _folder: folder }
+        Self {
+            ledger,
+            feed: Feed::local(),
+            worker,
+            _folder: folder,
+        }
     }
 
     /// A queued run of this tenant.
@@ -48,22 +59,43 @@ impl Stage {
             on_interruption: Interruption::Restart,
             deadline: None,
             idempotency: None,
-            estimate: Estimate { input_tokens: 1, output_tokens: 1, cost_usd: None },
+            estimate: Estimate {
+                input_tokens: 1,
+                output_tokens: 1,
+                cost_usd: None,
+            },
             spec: r#"{"model":"auto","messages":[{"role":"user","content":"Hello"}]}"#.to_owned(),
             metadata: None,
             trace_parent: None,
             simulated: false,
         };
-        let outcomes = self.ledger.submit.accept(std::slice::from_ref(&run)).await.unwrap();
-        assert!(matches!(outcomes[..], [AcceptOutcome::Accepted { .. }]), "{outcomes:?}");
+        let outcomes = self
+            .ledger
+            .submit
+            .accept(std::slice::from_ref(&run))
+            .await
+            .unwrap();
+        assert!(
+            matches!(outcomes[..], [AcceptOutcome::Accepted { .. }]),
+            "{outcomes:?}"
+        );
         run.id
     }
 
     /// The worker claims a queued run.
     pub(crate) async fn start(&self, run: RunId) -> Attempt<'_> {
-        let mut claimed = self.ledger.execute.claim(self.worker, &[run], None).await.unwrap();
+        let mut claimed = self
+            .ledger
+            .execute
+            .claim(self.worker, &[run], None)
+            .await
+            .unwrap();
         let claimed = claimed.pop().unwrap();
-        let attempt = Attempt { stage: self, run, last: claimed.started.cursor };
+        let attempt = Attempt {
+            stage: self,
+            run,
+            last: claimed.started.cursor,
+        };
         attempt.publish(vec![claimed.started]).await;
         attempt
     }
@@ -79,19 +111,26 @@ pub(crate) struct Attempt<'a> {
 impl Attempt<'_> {
     /// Pieces of the answer, committed together, then published.
     pub(crate) async fn say(&mut self, pieces: &[&str]) {
-        let events = pieces.iter().map(|text| Event::OutputDelta(OutputDelta::text(*text)));
+        let events = pieces
+            .iter()
+            .map(|text| Event::OutputDelta(OutputDelta::text(*text)));
         self.append(events.collect(), Then::Continue).await;
     }
 
     /// The end of the answer and of the run.
     pub(crate) async fn succeed(mut self, text: &str) {
-        let answer = Answer { text: text.to_owned(), ..Answer::default() };
+        let answer = Answer {
+            text: text.to_owned(),
+            ..Answer::default()
+        };
         let result = RunResult {
             answer: Some(serde_json::to_string(&answer).unwrap()),
             finish_reason: Some("stop".to_owned()),
             ..RunResult::without_answer(Status::Succeeded, None)
         };
-        let end = Event::RunSucceeded(RunSucceeded { finish_reason: "stop".to_owned() });
+        let end = Event::RunSucceeded(RunSucceeded {
+            finish_reason: "stop".to_owned(),
+        });
         self.append(vec![end], Then::Settle(Box::new(result))).await;
     }
 
@@ -100,15 +139,38 @@ impl Attempt<'_> {
         let mut entries = Vec::new();
         for event in events {
             self.last.seq += 1;
-            entries.push(LogEntry { cursor: self.last, kind: event.kind(), at, data: event.to_data(false) });
+            entries.push(LogEntry {
+                cursor: self.last,
+                kind: event.kind(),
+                at,
+                data: event.to_data(false),
+            });
         }
-        let write = Write { run: self.run, epoch: self.last.epoch, entries: entries.clone(), then };
-        let outcomes = self.stage.ledger.execute.append(self.stage.worker, &[write]).await.unwrap();
+        let write = Write {
+            run: self.run,
+            epoch: self.last.epoch,
+            entries: entries.clone(),
+            then,
+        };
+        let outcomes = self
+            .stage
+            .ledger
+            .execute
+            .append(self.stage.worker, &[write])
+            .await
+            .unwrap();
         assert_eq!(outcomes, [WriteOutcome::Committed]);
         self.publish(entries).await;
     }
 
     async fn publish(&self, entries: Vec<LogEntry>) {
-        self.stage.feed.publish.publish(vec![Commit { run: self.run, entries: entries.into() }]).await;
+        self.stage
+            .feed
+            .publish
+            .publish(vec![Commit {
+                run: self.run,
+                entries: entries.into(),
+            }])
+            .await;
     }
 }

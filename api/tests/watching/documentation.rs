@@ -22,7 +22,10 @@ fn assert_keeps_to_itself(page: &str, response: &Response) {
         let (name, sources) = directive.split_once(' ').unwrap();
         for source in sources.split(' ') {
             let inside = ["'self'", "'none'", "data:", "blob:"].contains(&source);
-            assert!(inside || (name, source) == ("style-src", "'unsafe-inline'"), "{page}: {directive}");
+            assert!(
+                inside || (name, source) == ("style-src", "'unsafe-inline'"),
+                "{page}: {directive}"
+            );
         }
     }
 }
@@ -41,17 +44,31 @@ async fn pages_load_from_here_alone_and_everything_they_load_is_here() {
         let addresses = loaded(&html);
         assert!(addresses.len() >= least, "{addresses:?}");
         assert!(!html.contains("//"), "{path} names another host:\n{html}");
-        for address in addresses.into_iter().filter(|address| !address.starts_with("data:")) {
+        for address in addresses
+            .into_iter()
+            .filter(|address| !address.starts_with("data:"))
+        {
             let url = base.join(address).unwrap();
             assert_eq!(url.host_str(), Some("127.0.0.1"), "{address}");
             let loaded = server.get(url.path(), &[]).await;
             assert_eq!(loaded.status(), 200, "{url}");
         }
     }
-    let start = server.get("/docs/swagger-initializer.js", &[]).await.text().await.unwrap();
-    assert!(start.contains("../openapi.json") && start.contains(r#""validatorUrl": "none""#), "{start}");
+    let start = server
+        .get("/docs/swagger-initializer.js", &[])
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert!(
+        start.contains("../openapi.json") && start.contains(r#""validatorUrl": "none""#),
+        "{start}"
+    );
     assert!(!start.contains("petstore"), "{start}");
-    assert_eq!(server.refusal("/docs/nothing.js", &[]).await, (404, "not_found".to_owned()));
+    assert_eq!(
+        server.refusal("/docs/nothing.js", &[]).await,
+        (404, "not_found".to_owned())
+    );
     server.stop().await;
 }
 

@@ -18,20 +18,40 @@ async fn admins_see_the_queue_the_workers_and_what_the_load_asks_for() {
 
     let figures = server.json("/mcp/v1/admin/metrics").await;
     let classes = figures["classes"].as_array().unwrap();
-    let names: Vec<_> = classes.iter().map(|class| class["class"].as_str().unwrap()).collect();
+    let names: Vec<_> = classes
+        .iter()
+        .map(|class| class["class"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["interactive", "standard", "batch"]);
-    assert_eq!((&classes[1]["ready"], &classes[1]["running"], &classes[1]["delayed"]), (&json!(24), &json!(1), &json!(0)));
+    assert_eq!(
+        (
+            &classes[1]["ready"],
+            &classes[1]["running"],
+            &classes[1]["delayed"]
+        ),
+        (&json!(24), &json!(1), &json!(0))
+    );
     assert!(classes[1]["oldest_ready_age_ms"].is_u64() && classes[0]["oldest_ready_age_ms"].is_null());
     assert_eq!(figures["workers"][0]["name"], "stage");
     assert_eq!(figures["workers"][0]["running"], 1);
     // 25 runs on workers of ten slots.
-    assert_eq!((&figures["slots_total"], &figures["desired_workers"]), (&json!(10), &json!(3)));
+    assert_eq!(
+        (&figures["slots_total"], &figures["desired_workers"]),
+        (&json!(10), &json!(3))
+    );
     assert!(figures["pool"]["max"].as_u64().unwrap() >= figures["pool"]["size"].as_u64().unwrap());
 
     let response = server.get("/metrics", &[]).await;
-    assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(
+        response.headers()["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
     let text = response.text().await.unwrap();
-    for line in [r#"mcp_queue_ready{class="standard"} 24"#, "mcp_workers_desired 3", "mcp_ledger_up 1"] {
+    for line in [
+        r#"mcp_queue_ready{class="standard"} 24"#,
+        "mcp_workers_desired 3",
+        "mcp_ledger_up 1",
+    ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }
     server.stop().await;
@@ -40,11 +60,15 @@ async fn admins_see_the_queue_the_workers_and_what_the_load_asks_for() {
 #[tokio::test]
 async fn only_admins_see_them() {
     let stage = Stage::open().await;
-    let server = Server::start_with_keys(&stage, &["acme:acme-0123456789ab", "ops:ops-0123456789abc:admin"]).await;
+    let server =
+        Server::start_with_keys(&stage, &["acme:acme-0123456789ab", "ops:ops-0123456789abc:admin"]).await;
     for path in ["/mcp/v1/admin/metrics", "/metrics"] {
         assert_eq!(server.refusal(path, &[]).await, (401, "unauthorized".to_owned()));
         let acme = ("x-api-key", "acme-0123456789ab");
-        assert_eq!(server.refusal(path, &[acme]).await, (403, "admin_required".to_owned()));
+        assert_eq!(
+            server.refusal(path, &[acme]).await,
+            (403, "admin_required".to_owned())
+        );
         let ops = ("authorization", "Bearer ops-0123456789abc");
         assert_eq!(server.get(path, &[ops]).await.status(), StatusCode::OK);
     }
@@ -67,7 +91,11 @@ async fn a_draining_process_lives_and_is_not_ready() {
         let response = server.get(path, &[]).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
         let body: serde_json::Value = response.json().await.unwrap();
-        assert_eq!(body, json!({"status": "unavailable", "reasons": ["draining"]}), "{path}");
+        assert_eq!(
+            body,
+            json!({"status": "unavailable", "reasons": ["draining"]}),
+            "{path}"
+        );
     }
     server.stop().await;
 }

@@ -15,24 +15,42 @@ async fn pages_add_up_to_the_log() {
     attempt.say(&["a", "b", "c"]).await;
 
     let page = server.json(&format!("{path}?limit=2")).await;
-    assert_eq!((page["next"].as_str(), page["terminal"].as_bool()), (Some("1-1"), Some(false)));
+    assert_eq!(
+        (page["next"].as_str(), page["terminal"].as_bool()),
+        (Some("1-1"), Some(false))
+    );
     let mut collected = page["events"].as_array().unwrap().clone();
     let page = server.json(&format!("{path}?after=1-1")).await;
-    assert_eq!((page["next"].as_str(), page["terminal"].as_bool()), (Some("1-4"), Some(false)));
+    assert_eq!(
+        (page["next"].as_str(), page["terminal"].as_bool()),
+        (Some("1-4"), Some(false))
+    );
     collected.extend(page["events"].as_array().unwrap().clone());
     // Nothing new yet: the same place again.
     let page = server.json(&format!("{path}?after=1-4")).await;
-    assert_eq!(page, serde_json::json!({"events": [], "next": "1-4", "terminal": false}));
+    assert_eq!(
+        page,
+        serde_json::json!({"events": [], "next": "1-4", "terminal": false})
+    );
 
     attempt.succeed("abc").await;
     let page = server.json(&format!("{path}?after=1-4")).await;
-    assert_eq!((page["next"].as_str(), page["terminal"].as_bool()), (None, Some(true)));
+    assert_eq!(
+        (page["next"].as_str(), page["terminal"].as_bool()),
+        (None, Some(true))
+    );
     collected.extend(page["events"].as_array().unwrap().clone());
     let page = server.json(&format!("{path}?after=1-5")).await;
-    assert_eq!(page, serde_json::json!({"events": [], "next": null, "terminal": true}));
+    assert_eq!(
+        page,
+        serde_json::json!({"events": [], "next": null, "terminal": true})
+    );
 
     let streamed = EventSource::of(server.get(&path, &[]).await).rest().await;
-    let streamed: Vec<Value> = streamed.iter().map(|entry| serde_json::from_str(entry).unwrap()).collect();
+    let streamed: Vec<Value> = streamed
+        .iter()
+        .map(|entry| serde_json::from_str(entry).unwrap())
+        .collect();
     assert_eq!(collected, streamed);
     server.stop().await;
 }

@@ -44,15 +44,26 @@ impl Server {
                 keys,
                 hash_key: "0123456789abcdef0123456789abcdef".parse().unwrap(),
                 max_body_bytes: 1024 * 1024,
-                depth: DepthLimits { per_tenant: 1_000, in_all: 1_000 },
+                depth: DepthLimits {
+                    per_tenant: 1_000,
+                    in_all: 1_000,
+                },
             },
-            provider: ProviderFacts { name: "none".to_owned(), price: None, simulated: false },
+            provider: ProviderFacts {
+                name: "none".to_owned(),
+                price: None,
+                simulated: false,
+            },
             metrics: None,
             drain: drain.clone(),
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        Self { address, drain, task: tokio::spawn(api::serve(listener, parts)) }
+        Self {
+            address,
+            drain,
+            task: tokio::spawn(api::serve(listener, parts)),
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -76,7 +87,11 @@ impl Server {
     /// The problem a request is refused with: its status and its code.
     pub(crate) async fn refusal(&self, path: &str, headers: &[(&'static str, &str)]) -> (u16, String) {
         let response = self.get(path, headers).await;
-        assert_eq!(response.headers()["content-type"], "application/problem+json", "{path}");
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json",
+            "{path}"
+        );
         let status = response.status().as_u16();
         let problem: Value = response.json().await.unwrap();
         assert_eq!(problem["status"], status);
@@ -108,7 +123,9 @@ pub(crate) struct Block(pub(crate) Vec<String>);
 impl Block {
     /// The value of a field, such as `id`.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.0.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        self.0
+            .iter()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 }
 
@@ -117,7 +134,10 @@ impl EventSource {
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-cache");
-        Self { body: Box::pin(response.bytes_stream()), unread: Vec::new() }
+        Self {
+            body: Box::pin(response.bytes_stream()),
+            unread: Vec::new(),
+        }
     }
 
     /// The next block; none once the stream has ended cleanly.
@@ -182,7 +202,10 @@ pub(crate) async fn until_closed(mut socket: Socket) -> (Vec<String>, u16) {
             Ok(text) => frames.push(text),
             Err(frame) => {
                 let code = frame.expect("a close frame").code.into();
-                assert!(matches!(socket.next().await, None | Some(Err(tungstenite::Error::ConnectionClosed))));
+                assert!(matches!(
+                    socket.next().await,
+                    None | Some(Err(tungstenite::Error::ConnectionClosed))
+                ));
                 return (frames, code);
             }
         }
@@ -191,6 +214,11 @@ pub(crate) async fn until_closed(mut socket: Socket) -> (Vec<String>, u16) {
 
 /// The cursors of entries given as text.
 pub(crate) fn cursors(entries: &[String]) -> Vec<String> {
-    let cursor = |entry: &String| serde_json::from_str::<Value>(entry).unwrap()["cursor"].as_str().unwrap().to_owned();
+    let cursor = |entry: &String| {
+        serde_json::from_str::<Value>(entry).unwrap()["cursor"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     entries.iter().map(cursor).collect()
 }

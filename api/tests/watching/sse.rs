@@ -25,8 +25,18 @@ async fn watchers_that_join_at_different_moments_see_the_same() {
     assert_eq!(cursors(&late), ["0-1", "1-1", "1-2", "1-3", "1-4", "1-5"]);
     assert_eq!(seen_early, late);
     assert_eq!(seen_midway, late);
-    let log = stage.ledger.log.entries(run, shared::domain::Cursor::START, 100).await.unwrap();
-    assert_eq!(late, log.iter().map(shared::domain::LogEntry::to_json).collect::<Vec<_>>());
+    let log = stage
+        .ledger
+        .log
+        .entries(run, shared::domain::Cursor::START, 100)
+        .await
+        .unwrap();
+    assert_eq!(
+        late,
+        log.iter()
+            .map(shared::domain::LogEntry::to_json)
+            .collect::<Vec<_>>()
+    );
     server.stop().await;
 }
 
@@ -43,12 +53,18 @@ async fn a_reader_goes_on_from_its_cursor() {
     let after = format!("{path}?after=1-2");
     let by_query = EventSource::of(server.get(&after, &[]).await).rest().await;
     assert_eq!(cursors(&by_query), ["1-3", "1-4"]);
-    let by_header = EventSource::of(server.get(&path, &[("last-event-id", "1-1")]).await).rest().await;
+    let by_header = EventSource::of(server.get(&path, &[("last-event-id", "1-1")]).await)
+        .rest()
+        .await;
     assert_eq!(cursors(&by_header), ["1-2", "1-3", "1-4"]);
     // A browser that comes back asks for the first address again.
-    let by_both = EventSource::of(server.get(&after, &[("last-event-id", "1-3")]).await).rest().await;
+    let by_both = EventSource::of(server.get(&after, &[("last-event-id", "1-3")]).await)
+        .rest()
+        .await;
     assert_eq!(cursors(&by_both), ["1-4"]);
-    let from_the_start = EventSource::of(server.get(&format!("{path}?after=0-0"), &[]).await).rest().await;
+    let from_the_start = EventSource::of(server.get(&format!("{path}?after=0-0"), &[]).await)
+        .rest()
+        .await;
     assert_eq!(from_the_start.len(), 5);
     server.stop().await;
 }
@@ -68,7 +84,11 @@ async fn a_browser_that_comes_back_after_the_end_is_told_to_stay_away() {
 #[tokio::test]
 async fn bad_cursors_and_foreign_runs_are_refused_before_the_stream() {
     let stage = Stage::open().await;
-    let keys = ["acme:acme-0123456789ab", "rival:rival-0123456789", "ops:ops-0123456789abc:admin"];
+    let keys = [
+        "acme:acme-0123456789ab",
+        "rival:rival-0123456789",
+        "ops:ops-0123456789abc:admin",
+    ];
     let server = Server::start_with_keys(&stage, &keys).await;
     let run = stage.accept("acme").await;
     let path = format!("/mcp/v1/request/{run}/events");
@@ -82,15 +102,26 @@ async fn bad_cursors_and_foreign_runs_are_refused_before_the_stream() {
     assert_eq!(refusal, (400, "invalid_cursor".to_owned()));
     for never in ["0-2", "1-1", "7-0", "2147483647-2147483647"] {
         for accept in ["text/event-stream", "application/json"] {
-            let refusal = server.refusal(&format!("{path}?after={never}"), &[acme, ("accept", accept)]).await;
+            let refusal = server
+                .refusal(&format!("{path}?after={never}"), &[acme, ("accept", accept)])
+                .await;
             assert_eq!(refusal, (400, "unknown_cursor".to_owned()), "{never} {accept}");
         }
     }
     let unknown = format!("/mcp/v1/request/{}/events", shared::domain::RunId::new());
-    assert_eq!(server.refusal(&unknown, &[acme]).await, (404, "run_not_found".to_owned()));
-    assert_eq!(server.refusal("/mcp/v1/request/42/events", &[acme]).await, (400, "invalid_id".to_owned()));
+    assert_eq!(
+        server.refusal(&unknown, &[acme]).await,
+        (404, "run_not_found".to_owned())
+    );
+    assert_eq!(
+        server.refusal("/mcp/v1/request/42/events", &[acme]).await,
+        (400, "invalid_id".to_owned())
+    );
     let rival = ("authorization", "Bearer rival-0123456789");
-    assert_eq!(server.refusal(&path, &[rival]).await, (404, "run_not_found".to_owned()));
+    assert_eq!(
+        server.refusal(&path, &[rival]).await,
+        (404, "run_not_found".to_owned())
+    );
     assert_eq!(server.refusal(&path, &[]).await, (401, "unauthorized".to_owned()));
     let refusal = server.refusal(&format!("{path}?aftr=1-1"), &[acme]).await;
     assert_eq!(refusal, (400, "invalid_query".to_owned()));
@@ -115,7 +146,10 @@ async fn a_draining_server_sends_its_readers_elsewhere() {
 
     server.drain.begin();
     let farewell = events.block().await.unwrap();
-    assert!(farewell.0.iter().any(|line| line.starts_with(':')), "{farewell:?}");
+    assert!(
+        farewell.0.iter().any(|line| line.starts_with(':')),
+        "{farewell:?}"
+    );
     assert_eq!(farewell.field("retry"), Some("1000"));
     assert_eq!(events.block().await, None);
 

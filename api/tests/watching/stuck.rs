@@ -18,7 +18,10 @@ const PIECE: usize = 20 * 1024;
 /// Memory of this process.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
@@ -69,6 +72,9 @@ async fn clients_that_never_read_cost_a_bounded_amount_and_disturb_nobody() {
     }
     attempt.succeed("").await;
     assert!(heard(&mut quick).await.unwrap().contains("run.succeeded"));
-    assert_eq!(u16::from(heard(&mut quick).await.unwrap_err().unwrap().code), 1000);
+    assert_eq!(
+        u16::from(heard(&mut quick).await.unwrap_err().unwrap().code),
+        1000
+    );
     server.stop().await;
 }

@@ -46,7 +46,10 @@ async fn a_watcher_of_a_draining_server_goes_on_at_another_one() {
     let mut attempt = stage.start(run).await;
     let path = format!("/mcp/v1/stream/{run}");
     let mut socket = server.socket(&path).await;
-    let mut frames = vec![heard(&mut socket).await.unwrap(), heard(&mut socket).await.unwrap()];
+    let mut frames = vec![
+        heard(&mut socket).await.unwrap(),
+        heard(&mut socket).await.unwrap(),
+    ];
     server.drain.begin();
     let (rest, code) = until_closed(socket).await;
     frames.extend(rest);
@@ -73,12 +76,15 @@ async fn a_client_may_cancel() {
     socket.send(Message::text(r#"{"type":"cancel"}"#)).await.unwrap();
     let (frames, code) = until_closed(socket).await;
     assert_eq!(code, 1000);
-    assert!(frames.last().unwrap().contains(r#""type":"run.cancelled""#), "{frames:?}");
+    assert!(
+        frames.last().unwrap().contains(r#""type":"run.cancelled""#),
+        "{frames:?}"
+    );
     assert!(frames.last().unwrap().contains(r#""by":"client""#), "{frames:?}");
 
     // A running one is left to its worker, which finds the wish in the ledger.
     let running = stage.accept("local").await;
-    let attempt = stage.start(running).await;
+    let _attempt = stage.start(running).await;
     let mut socket = server.socket(&format!("/mcp/v1/stream/{running}")).await;
     for _ in 0..2 {
         // Repeating it changes nothing.
@@ -91,7 +97,6 @@ async fn a_client_may_cancel() {
     let record = stage.ledger.reader.run(running).await.unwrap().unwrap();
     assert_eq!(record.status, Status::Running);
     assert!(record.cancel_at.is_some());
-    drop(attempt);
     server.stop().await;
 }
 
@@ -128,14 +133,24 @@ async fn where_there_is_nothing_to_watch_the_close_code_says_why() {
         (format!("/mcp/v1/stream/{unknown}"), "acme-0123456789ab", 4404),
         ("/mcp/v1/stream/42".to_owned(), "acme-0123456789ab", 4404),
         (format!("/mcp/v1/stream/{run}"), "rival-0123456789", 4404),
-        (format!("/mcp/v1/stream/{run}?after=nonsense"), "acme-0123456789ab", 4400),
-        (format!("/mcp/v1/stream/{run}?after=1-1"), "acme-0123456789ab", 4409),
+        (
+            format!("/mcp/v1/stream/{run}?after=nonsense"),
+            "acme-0123456789ab",
+            4400,
+        ),
+        (
+            format!("/mcp/v1/stream/{run}?after=1-1"),
+            "acme-0123456789ab",
+            4409,
+        ),
     ] {
         let url = format!("ws://{}{path}", server.address);
         let mut request = url.into_client_request().unwrap();
         // As a browser says it.
         let protocols = format!("mcp.v1, bearer.{key}");
-        request.headers_mut().insert("sec-websocket-protocol", protocols.parse().unwrap());
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", protocols.parse().unwrap());
         let (socket, response) = tokio_tungstenite::connect_async(request).await.unwrap();
         assert_eq!(response.headers()["sec-websocket-protocol"], "mcp.v1");
         let (frames, closed) = until_closed(socket).await;
@@ -151,7 +166,9 @@ async fn who_may_not_come_in_is_told_before_the_upgrade() {
     let run = stage.accept("acme").await;
     let url = format!("ws://{}/mcp/v1/stream/{run}", server.address);
     let refused = tokio_tungstenite::connect_async(url).await.unwrap_err();
-    let tungstenite::Error::Http(response) = refused else { panic!("{refused}") };
+    let tungstenite::Error::Http(response) = refused else {
+        panic!("{refused}")
+    };
     assert_eq!(response.status(), 401);
     assert_eq!(response.headers()["content-type"], "application/problem+json");
     let key = ("x-api-key", "acme-0123456789ab");

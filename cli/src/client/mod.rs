@@ -10,8 +10,8 @@ mod server;
 mod socket;
 mod views;
 
-pub(crate) use error::{Action, ClientError};
+pub(crate) use error::ClientError;
 pub(crate) use follow::{End, Entry, FollowError, Follower, Step, go_on};
 pub(crate) use http::{Client, Outcome, Reply};
 pub(crate) use server::{Server, ServerUrl};
-pub(crate) use views::{Accepted, ErrorView, ListQuery, NewRun, Page, ResultView, RunView, Tokens, UsageView};
+pub(crate) use views::{Accepted, ErrorView, ListQuery, NewRun, ResultView, RunView, Tokens};

@@ -119,7 +119,8 @@ pub(crate) struct ResultView {
     pub(crate) finish_reason: Option<String>,
     pub(crate) provider: Option<String>,
     pub(crate) model: Option<String>,
-    pub(crate) usage: Option<UsageView>,
+    /// The provider's own report.
+    pub(crate) usage: Option<Value>,
     /// US dollars; none when the price is unknown.
     pub(crate) cost_usd: Option<Number>,
     pub(crate) error: Option<ErrorView>,
@@ -127,13 +128,14 @@ pub(crate) struct ResultView {
     pub(crate) simulated: bool,
 }
 
-/// What a run used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(crate) struct UsageView {
-    #[serde(alias = "prompt_tokens")]
-    pub(crate) input_tokens: Option<u64>,
-    #[serde(alias = "completion_tokens")]
-    pub(crate) output_tokens: Option<u64>,
+impl ResultView {
+    /// What the provider counted, under the names that OpenAI's two APIs and most others use.
+    pub(crate) fn tokens(&self) -> Option<Tokens> {
+        let usage = self.usage.as_ref()?;
+        let count = |names: [&str; 2]| names.iter().find_map(|name| usage.get(name).and_then(Value::as_u64));
+        let (input, output) = (count(["input_tokens", "prompt_tokens"])?, count(["output_tokens", "completion_tokens"])?);
+        Some(Tokens { input, output })
+    }
 }
 
 /// Why a run has no answer.

@@ -9,7 +9,7 @@ use serde_json::Number;
 use shared::domain::{Cursor, EventType, Transcript};
 
 use super::summary::Summary;
-use crate::client::{End, Entry, UsageView};
+use crate::client::{End, Entry, Tokens};
 use crate::exit::CliError;
 use crate::output::{SIMULATED, Screen};
 
@@ -51,8 +51,8 @@ struct Data {
     reason: Option<String>,
     not_before: Option<String>,
     finish_reason: Option<String>,
-    #[serde(flatten)]
-    usage: Option<UsageView>,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
     cost_usd: Option<Number>,
     simulated: bool,
 }
@@ -99,7 +99,7 @@ impl Narrator {
                 }
             }
             EventType::UsageReported => {
-                self.summary.usage = data.usage;
+                self.summary.usage = data.input_tokens.zip(data.output_tokens).map(|(input, output)| Tokens { input, output });
                 self.summary.cost = data.cost_usd;
             }
             EventType::RunRequeued => {
@@ -123,8 +123,8 @@ impl Narrator {
         if self.manner == Manner::Answer {
             if let Some(void_after) = unseen {
                 screen.end_line().await?;
-                let note = "the answer was interrupted: what came after {} is void, also what was printed before; it goes on anew";
-                screen.note(&note.replace("{}", &void_after.to_string())).await?;
+                let note = format!("the answer was interrupted: it starts anew after {void_after}, before what is printed here");
+                screen.note(&note).await?;
                 self.from = Some(void_after);
                 self.shown = false;
             } else if self.shown && before != kept {

@@ -3,7 +3,7 @@
 
 use serde_json::Number;
 
-use crate::client::{Accepted, ResultView, Tokens, UsageView};
+use crate::client::{Accepted, ResultView, Tokens};
 use crate::output::SIMULATED;
 
 /// What is known of a run, to be said in one line.
@@ -13,7 +13,7 @@ pub(super) struct Summary {
     pub(super) finish_reason: Option<String>,
     pub(super) provider: Option<String>,
     pub(super) model: Option<String>,
-    pub(super) usage: Option<UsageView>,
+    pub(super) usage: Option<Tokens>,
     pub(super) cost: Option<Number>,
     pub(super) simulated: bool,
 }
@@ -25,7 +25,7 @@ impl Summary {
             finish_reason: result.finish_reason.clone(),
             provider: result.provider.clone(),
             model: result.model.clone(),
-            usage: result.usage,
+            usage: result.tokens(),
             cost: result.cost_usd.clone(),
             simulated: result.simulated,
         }
@@ -39,9 +39,7 @@ impl Summary {
             (Some(one), None) | (None, Some(one)) => parts.push(one.clone()),
             (None, None) => {}
         }
-        if let Some(UsageView { input_tokens: Some(input), output_tokens: Some(output) }) = self.usage {
-            parts.push(format!("{input} tokens in, {output} out"));
-        }
+        parts.extend(self.usage.map(tokens));
         parts.extend(self.cost.as_ref().map(|cost| format!("cost {}", dollars(Some(cost)))));
         parts.extend(self.simulated.then(|| SIMULATED.to_owned()));
         parts.join(" · ")

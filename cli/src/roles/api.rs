@@ -1,10 +1,18 @@
 //! `mcpctl api`: the API alone, on a database shared with workers.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
+use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, WorkerConfig};
+use shared::dispatch::LedgerDispatch;
+use shared::feed::TailFeed;
+use tokio_util::task::TaskTracker;
 
+use super::signals::Signals;
+use super::start;
+use crate::args::Format;
 use crate::exit::CliError;
+use crate::output::Screen;
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct ApiArgs {
@@ -17,6 +25,54 @@ pub(crate) struct ApiArgs {
 }
 
 pub(crate) async fn run(args: ApiArgs) -> Result<(), CliError> {
-    let ApiArgs { host: _, port: _ } = args;
-    Err(CliError::NotInThisBuild { role: "api" })
+    let mut env = Environment::of_process();
+    start::logs(&mut env, "info");
+    let database = PostgresConfig::read(&mut env);
+    let config = ApiConfig::read(&mut env, None);
+    let provider = ProviderConfig::read(&mut env);
+    // One environment may serve a whole installation.
+    WorkerConfig::read(&mut env);
+    start::finish(env)?;
+    let database = start::postgres(database)?;
+    // `finish` has complained when there is none.
+    let Some(config) = config else { return Err(start::missing("MCP_HASH_KEY is not set", "openssl rand -hex 32")) };
+    if !args.host.is_loopback() && config.keys.is_empty() {
+        let problem = format!("{} can be reached from elsewhere, and MCP_API_KEYS is not set", args.host);
+        return Err(start::missing(&problem, "MCP_API_KEYS=tenant:key mcpctl api --host … (or listen on 127.0.0.1)"));
+    }
+
+    let metrics = start::metrics()?;
+    let ledger = start::open_migrated(&database).await?;
+    let address = SocketAddr::new(args.host, args.port);
+    let (listener, address) = start::listen(address, "mcpctl api --port 0    (any port that is free)").await?;
+    let signals =
+        Signals::listen().map_err(|error| start::broken("cannot listen for signals", error, "mcpctl api"))?;
+    let feed = TailFeed::new(ledger.log.clone());
+    let tasks = TaskTracker::new();
+    let tail = feed.clone();
+    let closing = signals.hard.clone();
+    tasks.spawn(async move { tail.run(closing).await });
+
+    let parts = api::ApiParts {
+        offer: LedgerDispatch::dispatch(ledger.backlog.clone()).offer,
+        feed: feed.feed(),
+        ledger,
+        config,
+        provider: start::facts(provider.as_ref()),
+        metrics: Some(metrics),
+        drain: api::Drain::new(signals.soft.clone(), signals.hard.clone()),
+    };
+    Screen::new(Format::Text).line(&format!("listening on http://{address}")).await?;
+    let served = tokio::spawn(api::serve(listener, parts));
+    signals.soft.cancelled().await;
+    // Watchers have been told to go elsewhere; requests under way end, and nothing else holds this process.
+    signals.hard.cancel();
+    let broke = |error| start::broken("the API broke down", error, "mcpctl api");
+    match served.await {
+        Ok(served) => served.map_err(broke)?,
+        Err(error) => return Err(start::broken("the API broke down", error, "mcpctl api")),
+    }
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
 }

@@ -1,10 +1,23 @@
 //! `mcpctl up`: everything in one process, on an embedded database in a data folder.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
+use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, WorkerConfig};
+use shared::dispatch::LedgerDispatch;
+use shared::feed::Feed;
+use simulator::SimulatorConfig;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use super::signals::Signals;
+use super::{embedded, start};
+use crate::args::Format;
 use crate::exit::CliError;
+use crate::output::{SIMULATED, Screen};
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
@@ -17,6 +30,129 @@ pub(crate) struct UpArgs {
 }
 
 pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
-    let UpArgs { data: _, port: _ } = args;
-    Err(CliError::NotInThisBuild { role: "up" })
+    let mut env = Environment::of_process();
+    start::logs(&mut env, "warn");
+    if PostgresConfig::read(&mut env).is_some() {
+        env.problem("DATABASE_URL: `up` keeps its own database: unset it, or run mcpctl migrate, api and worker");
+    }
+    let folder = embedded::lock(&args.data)?;
+    let api_config = ApiConfig::read(&mut env, Some(embedded::hash_key(&folder)?));
+    let worker_config = WorkerConfig::read(&mut env);
+    let provider = ProviderConfig::read(&mut env);
+    start::finish(env)?;
+    // A hash key was given, so there is a section.
+    let Some(api_config) = api_config else { return Err(start::missing("no hash key", "mcpctl up")) };
+
+    let metrics = start::metrics()?;
+    let (ledger, moved) = embedded::open(&folder).await?;
+    let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
+    let (listener, address) = start::listen(wanted, "mcpctl up --port 0    (any port that is free)").await?;
+    let signals = Signals::listen().map_err(|error| start::broken("cannot listen for signals", error, "mcpctl up"))?;
+    let tasks = TaskTracker::new();
+    let ended = CancellationToken::new();
+    let provider = match provider {
+        Some(provider) => provider,
+        None => simulate(&tasks, ended.clone()).await?,
+    };
+
+    let feed = Feed::local();
+    let dispatch = LedgerDispatch::dispatch(ledger.backlog.clone());
+    let (lease_held, _) = watch::channel(false);
+    let drain = api::Drain::new(signals.soft.clone(), ended.clone());
+    let parts = api::ApiParts {
+        ledger: ledger.clone(),
+        offer: dispatch.offer,
+        feed: feed.clone(),
+        config: api_config,
+        provider: start::facts(Some(&provider)),
+        metrics: Some(metrics),
+        drain: drain.clone(),
+    };
+    let banner = banner(address, &folder, &provider, moved);
+    let worker = worker::Worker::new(worker::WorkerParts {
+        ledger: ledger.clone(),
+        propose: dispatch.propose,
+        publish: feed.publish.clone(),
+        config: worker_config.clone(),
+        provider,
+        name: start::worker_name(),
+        lease_held,
+    })
+    .map_err(|error| start::broken("the provider cannot be used", error, "correct the environment"))?;
+
+    let serving = tokio::spawn(api::serve(listener, parts));
+    let duties = (ledger, feed.publish, worker_config, signals.soft.clone());
+    tasks.spawn(async move {
+        let (ledger, publish, config, shutdown) = duties;
+        worker::duties::run(&ledger, publish, &config, &shutdown).await;
+    });
+    let mut screen = Screen::new(Format::Text);
+    screen.line(&banner).await?;
+    let soft = signals.soft.clone();
+    let telling = async {
+        soft.cancelled().await;
+        // Only words: that they cannot be shown changes nothing.
+        let _ = screen.note("stopping: what runs may end; Ctrl-C again gives it back to the queue at once").await;
+    };
+    let working = worker.run(worker::Shutdown { soft: signals.soft.clone(), hard: signals.hard.clone() });
+    tokio::join!(working, telling);
+
+    ended.cancel();
+    match serving.await {
+        Ok(served) => served.map_err(|error| start::broken("the API broke down", error, "mcpctl up"))?,
+        Err(error) => return Err(start::broken("the API broke down", error, "mcpctl up")),
+    }
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
+}
+
+/// Starts the simulator behind a socket of its own, so that runs take the same way as with a real provider.
+async fn simulate(tasks: &TaskTracker, ended: CancellationToken) -> Result<ProviderConfig, CliError> {
+    let failed = |error: std::io::Error| start::broken("cannot start the simulator", error, "mcpctl up");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    tasks.spawn(async move {
+        if let Err(error) = simulator::serve(listener, SimulatorConfig::default(), ended).await {
+            tracing::error!(%error, "the simulator broke down");
+        }
+    });
+    Ok(ProviderConfig::simulator(format!("http://{address}/v1")))
+}
+
+fn banner(
+    address: SocketAddr,
+    folder: &shared::ledger::DataFolder,
+    provider: &ProviderConfig,
+    moved: usize,
+) -> String {
+    let data = std::path::absolute(folder.path()).unwrap_or_else(|_| folder.path().to_owned());
+    let answers = if provider.simulated {
+        format!("the simulator ({SIMULATED}); set OPENAI_API_KEY or OPENAI_BASE_URL for a real one")
+    } else {
+        format!("{} at {}, model {}", provider.name, provider.base_url, provider.default_model)
+    };
+    let server = if address.port() == 8000 { String::new() } else { format!(" --server http://{address}") };
+    let mut lines = vec![
+        "Model Control Plane is up".to_owned(),
+        String::new(),
+        format!("  API        http://{address}/mcp/v1/request"),
+        format!("  docs       http://{address}/docs  ·  http://{address}/redoc"),
+        format!("  health     http://{address}/health  ·  metrics http://{address}/metrics"),
+        format!("  data       {}", data.display()),
+        format!("  answers    {answers}"),
+    ];
+    if moved > 0 {
+        lines.push(format!("  resumed    {moved} run(s) that were interrupted"));
+    }
+    lines.extend([
+        String::new(),
+        "Try".to_owned(),
+        format!("  mcpctl submit{server} \"Hello\" --follow"),
+        format!("  curl -N http://{address}/mcp/v1/request -H 'Content-Type: application/json' \\"),
+        "       -H 'Accept: text/event-stream' -d '{\"prompt\": \"Hello\"}'".to_owned(),
+        String::new(),
+        "Ctrl-C stops it; nothing is lost.".to_owned(),
+    ]);
+    lines.join("\n")
 }

@@ -1,7 +1,17 @@
 //! `mcpctl worker`: a worker alone, on a database shared with APIs and other workers.
 
-use clap::Args;
+use std::net::{Ipv4Addr, SocketAddr};
 
+use clap::Args;
+use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, WorkerConfig};
+use shared::dispatch::LedgerDispatch;
+use shared::feed::TailFeed;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::signals::Signals;
+use super::start;
 use crate::exit::CliError;
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -9,12 +19,66 @@ pub(crate) struct WorkerArgs {
     /// Runs executed at the same time; without it what MCP_SLOTS says, or 256
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) slots: Option<u32>,
-    /// Serve health and metrics on this port; without it no port is opened
+    /// Serve health and metrics on this port of all addresses; without it no port is opened
     #[arg(long, value_name = "N")]
     pub(crate) health_port: Option<u16>,
 }
 
 pub(crate) async fn run(args: WorkerArgs) -> Result<(), CliError> {
-    let WorkerArgs { slots: _, health_port: _ } = args;
-    Err(CliError::NotInThisBuild { role: "worker" })
+    let mut env = Environment::of_process();
+    start::logs(&mut env, "info");
+    let database = PostgresConfig::read(&mut env);
+    let mut config = WorkerConfig::read(&mut env);
+    let provider = ProviderConfig::read(&mut env);
+    ApiConfig::acknowledge(&mut env);
+    start::finish(env)?;
+    let database = start::postgres(database)?;
+    let provider = provider.ok_or_else(|| {
+        start::missing(
+            "no provider is configured",
+            "OPENAI_API_KEY=… mcpctl worker    (or OPENAI_BASE_URL for a local server; to try things out: \
+             `mcpctl simulate` and MCP_SIMULATOR_URL)",
+        )
+    })?;
+    config.slots = args.slots.unwrap_or(config.slots);
+
+    let metrics = start::metrics()?;
+    let ledger = start::open_migrated(&database).await?;
+    let signals =
+        Signals::listen().map_err(|error| start::broken("cannot listen for signals", error, "mcpctl worker"))?;
+    let (lease_held, lease) = watch::channel(false);
+    let tasks = TaskTracker::new();
+    let ended = CancellationToken::new();
+    if let Some(port) = args.health_port {
+        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let (listener, address) = start::listen(address, "mcpctl worker --health-port 0").await?;
+        tracing::info!(%address, "health and metrics");
+        let serving = worker::health::serve(listener, lease, metrics, ended.clone());
+        tasks.spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "health and metrics are not served any more");
+            }
+        });
+    }
+    let publish = TailFeed::new(ledger.log.clone()).feed().publish;
+    let duties = (ledger.clone(), publish.clone(), config.clone(), signals.soft.clone());
+    tasks.spawn(async move {
+        let (ledger, publish, config, shutdown) = duties;
+        worker::duties::run(&ledger, publish, &config, &shutdown).await;
+    });
+    let worker = worker::Worker::new(worker::WorkerParts {
+        propose: LedgerDispatch::dispatch(ledger.backlog.clone()).propose,
+        ledger,
+        publish,
+        config,
+        provider,
+        name: start::worker_name(),
+        lease_held,
+    })
+    .map_err(|error| start::broken("the provider cannot be used", error, "correct the environment"))?;
+    worker.run(worker::Shutdown { soft: signals.soft.clone(), hard: signals.hard.clone() }).await;
+    ended.cancel();
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
 }

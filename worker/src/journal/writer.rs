@@ -84,6 +84,9 @@ impl Writer {
             };
             let began = Instant::now();
             self.commit(due).await;
+            if due == Due::Everything {
+                tick = None;
+            }
             self.window = (began.elapsed() * WINDOW_PER_COMMIT).clamp(MIN_WINDOW, MAX_WINDOW);
         }
     }

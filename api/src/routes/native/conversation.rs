@@ -90,8 +90,13 @@ enum ClientMessage {
 
 /// Sends what the watcher brings until the run has ended, this process drains, or the client is gone. `cancel` is
 /// called when the client asks for it, and answers how the conversation ends when that could not be done.
-pub(super) async fn converse<C, F>(socket: WebSocket, mut watcher: Watcher, drain: &Drain, patience: Patience, cancel: C)
-where
+pub(super) async fn converse<C, F>(
+    socket: WebSocket,
+    mut watcher: Watcher,
+    drain: &Drain,
+    patience: Patience,
+    cancel: C,
+) where
     C: Fn() -> F,
     F: Future<Output = Result<(), Ending>>,
 {
@@ -135,7 +140,11 @@ where
         // What is here already goes out together.
         let more = watcher.buffered() > 0;
         let sent = timeout(patience.write, async {
-            if more { sink.feed(message).await } else { sink.send(message).await }
+            if more {
+                sink.feed(message).await
+            } else {
+                sink.send(message).await
+            }
         });
         match sent.await {
             Ok(Ok(())) => {}
@@ -180,7 +189,12 @@ async fn close(
 ) {
     let farewell = async {
         if let Some((code, reason)) = ending.frame() {
-            sink.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await.ok()?;
+            sink.send(Message::Close(Some(CloseFrame {
+                code,
+                reason: reason.into(),
+            })))
+            .await
+            .ok()?;
         }
         while let Some(Ok(_)) = stream.next().await {}
         Some(())
@@ -244,31 +258,46 @@ mod tests {
     }
 
     const QUICK_PINGS: Patience = Patience {
-        ping_every: Duration::from_millis(5),
+        ping_every: Duration::from_millis(20),
         write: Duration::from_secs(30),
-        close: Duration::from_millis(5),
+        close: Duration::from_millis(20),
     };
 
     #[tokio::test]
     async fn a_client_that_answers_pings_is_kept_as_long_as_the_run_lasts() {
         let stage = Stage::open().await;
         let run = stage.accept("local").await;
-        let mut host = Host::start(&stage, run, QUICK_PINGS).await;
-        let (mut socket, _) = tokio_tungstenite::connect_async(host.url()).await.unwrap();
-        let mut pings = 0;
-        while pings < 3 * MISSED_PONGS {
-            // Reading answers them.
-            pings += u32::from(matches!(socket.next().await.unwrap().unwrap(), Frame::Ping(_)));
-        }
-        let mut attempt = stage.start(run).await;
-        attempt.say(&["Hello"]).await;
-        attempt.succeed("Hello").await;
-        let close = loop {
-            if let Frame::Close(frame) = socket.next().await.unwrap().unwrap() {
-                break frame.unwrap();
-            }
+        let patience = Patience {
+            close: Duration::from_secs(5),
+            ..QUICK_PINGS
         };
-        assert_eq!(u16::from(close.code), 1000);
+        let mut host = Host::start(&stage, run, patience).await;
+        let (mut socket, _) = tokio_tungstenite::connect_async(host.url()).await.unwrap();
+        let (long_enough, come) = tokio::sync::oneshot::channel();
+        let client = async {
+            let mut long_enough = Some(long_enough);
+            let mut pings = 0;
+            // Reading answers them.
+            while let Some(frame) = socket.next().await {
+                match frame.unwrap() {
+                    Frame::Ping(_) => pings += 1,
+                    Frame::Close(frame) => return frame.map(|frame| u16::from(frame.code)),
+                    _ => {}
+                }
+                if pings > 2 * MISSED_PONGS
+                    && let Some(long_enough) = long_enough.take()
+                {
+                    long_enough.send(()).unwrap();
+                }
+            }
+            None
+        };
+        let worker = async {
+            come.await.unwrap();
+            stage.start(run).await.succeed("").await;
+        };
+        let (closed, ()) = tokio::join!(client, worker);
+        assert_eq!(closed, Some(1000));
         drop(socket);
         host.over.recv().await.unwrap();
     }
@@ -298,8 +327,14 @@ mod tests {
             attempt.say(&[&text]).await;
         }
         attempt.succeed("").await;
-        let patience = Patience { write: Duration::from_millis(50), ..QUICK_PINGS };
-        let patience = Patience { ping_every: Duration::from_secs(60), ..patience };
+        let patience = Patience {
+            write: Duration::from_millis(50),
+            ..QUICK_PINGS
+        };
+        let patience = Patience {
+            ping_every: Duration::from_secs(60),
+            ..patience
+        };
         let mut host = Host::start(&stage, run, patience).await;
         let (mut socket, _) = tokio_tungstenite::connect_async(host.url()).await.unwrap();
         host.over.recv().await.unwrap();
@@ -310,8 +345,17 @@ mod tests {
                 end => break end,
             }
         };
-        assert!(entries < 60, "{entries}: it was not kept until everything was sent");
+        assert!(
+            entries < 60,
+            "{entries}: it was not kept until everything was sent"
+        );
         // It was cut off, and knows that this was not the end.
-        assert!(matches!(end, Some(Err(tungstenite::Error::Protocol(_) | tungstenite::Error::Io(_)))), "{end:?}");
+        assert!(
+            matches!(
+                end,
+                Some(Err(tungstenite::Error::Protocol(_) | tungstenite::Error::Io(_)))
+            ),
+            "{end:?}"
+        );
     }
 }

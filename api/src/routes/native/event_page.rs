@@ -57,15 +57,26 @@ impl EventPage {
         if after != Cursor::START {
             let before = Cursor::new(after.epoch, after.seq.saturating_sub(1));
             let found = log.entries(run, before, 1).await?;
-            last = Some(found.into_iter().find(|entry| entry.cursor == after).ok_or(WatchError::UnknownCursor(after))?);
+            last = Some(
+                found
+                    .into_iter()
+                    .find(|entry| entry.cursor == after)
+                    .ok_or(WatchError::UnknownCursor(after))?,
+            );
         }
         let entries = log.entries(run, after, limit).await?;
         let events = entries.iter().map(LogEvent::of).collect::<Result<_, _>>();
         let events = events.map_err(|error| Problem::internal(&error))?;
         last = entries.into_iter().last().or(last);
-        let terminal = last.as_ref().is_some_and(|entry| entry.kind.terminal_status().is_some());
+        let terminal = last
+            .as_ref()
+            .is_some_and(|entry| entry.kind.terminal_status().is_some());
         let next = last.map_or(after, |entry| entry.cursor);
-        Ok(Self { events, next: (!terminal).then(|| next.to_string()), terminal })
+        Ok(Self {
+            events,
+            next: (!terminal).then(|| next.to_string()),
+            terminal,
+        })
     }
 }
 
@@ -83,6 +94,9 @@ mod tests {
             at: Timestamp::from_millis(1_700_000_000_120),
             data: r#"{ "text": "a\u0000b",  "n":1.50 }"#.into(),
         };
-        assert_eq!(serde_json::to_string(&LogEvent::of(&entry).unwrap()).unwrap(), entry.to_json());
+        assert_eq!(
+            serde_json::to_string(&LogEvent::of(&entry).unwrap()).unwrap(),
+            entry.to_json()
+        );
     }
 }

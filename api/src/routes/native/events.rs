@@ -2,13 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use shared::domain::{Cursor, RunId};
 use shared::ledger::Ledger;
 use shared::watch::Watch;
-use utoipa::IntoParams;
 
 use super::event_page::EventPage;
 use super::owned::Owned;
@@ -22,7 +21,7 @@ use crate::problem::{Code, Problem};
 const MAX_LIMIT: u32 = 1_000;
 
 /// Which part of the log.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
@@ -40,7 +39,9 @@ impl EventsQuery {
         if (1..=MAX_LIMIT).contains(&limit) {
             return Ok(limit);
         }
-        Err(Problem::new(Code::InvalidQuery).detail(format!("must be from 1 to {MAX_LIMIT}")).field("limit"))
+        Err(Problem::new(Code::InvalidQuery)
+            .detail(format!("must be from 1 to {MAX_LIMIT}"))
+            .field("limit"))
     }
 }
 
@@ -86,14 +87,26 @@ pub(super) async fn events(
 ) -> Result<Response, Problem> {
     let after = position::of_request(query.after.as_deref(), &headers)?;
     let limit = query.limit()?;
-    let default = if query.limit.is_some() { Representation::Json } else { Representation::EventStream };
+    let default = if query.limit.is_some() {
+        Representation::Json
+    } else {
+        Representation::EventStream
+    };
     match Representation::wanted(&headers, default) {
-        Representation::Json => Ok(Json(EventPage::read(&*ledger.log, run.id, after, limit).await?).into_response()),
+        Representation::Json => {
+            Ok(Json(EventPage::read(&*ledger.log, run.id, after, limit).await?).into_response())
+        }
         Representation::EventStream => live(&watch, run.id, after, run.status.is_terminal(), drain).await,
     }
 }
 
-async fn live(watch: &Watch, run: RunId, after: Cursor, ended: bool, drain: Drain) -> Result<Response, Problem> {
+async fn live(
+    watch: &Watch,
+    run: RunId,
+    after: Cursor,
+    ended: bool,
+    drain: Drain,
+) -> Result<Response, Problem> {
     let mut watcher = watch.open(run, after).await?;
     if !ended {
         return Ok(sse_response(watcher, drain));

@@ -1,6 +1,6 @@
 //! Where a reader of a log wants to go on: after a cursor it was given earlier, or at the beginning.
 
-use axum::http::HeaderMap;
+use http::HeaderMap;
 use shared::domain::{Cursor, CursorError};
 
 use crate::problem::{Code, Problem};
@@ -22,7 +22,11 @@ pub(super) fn of_request(after: Option<&str>, headers: &HeaderMap) -> Result<Cur
         Some(value) => ("Last-Event-ID", Some(value.to_str().unwrap_or_default())),
         None => ("after", after),
     };
-    parse(text).map_err(|error| Problem::new(Code::InvalidCursor).detail(error.to_string()).field(field))
+    parse(text).map_err(|error| {
+        Problem::new(Code::InvalidCursor)
+            .detail(error.to_string())
+            .field(field)
+    })
 }
 
 #[cfg(test)]
@@ -30,8 +34,8 @@ mod tests {
     use super::*;
 
     fn header(value: &[u8]) -> HeaderMap {
-        let value = axum::http::HeaderValue::from_bytes(value).unwrap();
-        HeaderMap::from_iter([(axum::http::HeaderName::from_static(LAST_EVENT_ID), value)])
+        let value = http::HeaderValue::from_bytes(value).unwrap();
+        HeaderMap::from_iter([(http::HeaderName::from_static(LAST_EVENT_ID), value)])
     }
 
     #[test]
@@ -44,9 +48,15 @@ mod tests {
 
     #[test]
     fn what_is_not_a_cursor_is_refused_wherever_it_stands() {
-        assert_eq!(of_request(Some(""), &HeaderMap::new()).unwrap_err().code(), Code::InvalidCursor);
+        assert_eq!(
+            of_request(Some(""), &HeaderMap::new()).unwrap_err().code(),
+            Code::InvalidCursor
+        );
         for bad in [&b"1-"[..], b"one", b"\xff"] {
-            assert_eq!(of_request(Some("1-4"), &header(bad)).unwrap_err().code(), Code::InvalidCursor);
+            assert_eq!(
+                of_request(Some("1-4"), &header(bad)).unwrap_err().code(),
+                Code::InvalidCursor
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Which of two forms a client wants, by its `Accept` header (RFC 9110, section 12.5.1). It only chooses; a header
 //! that fits neither form is answered with the default, because an answer in the wrong form still helps a person.
 
-use axum::http::HeaderMap;
-use axum::http::header::ACCEPT;
+use http::HeaderMap;
+use http::header::ACCEPT;
 
 /// How a run's log can be handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,11 @@ impl Representation {
             Self::Json => Self::EventStream,
             Self::EventStream => Self::Json,
         };
-        if other.appeal(headers) > default.appeal(headers) { other } else { default }
+        if other.appeal(headers) > default.appeal(headers) {
+            other
+        } else {
+            default
+        }
     }
 
     /// Quality in thousandths, then how closely it was named.
@@ -41,15 +45,16 @@ impl Representation {
             .filter_map(|range| {
                 let mut parts = range.split(';').map(str::trim);
                 let (range_kind, range_subtype) = parts.next()?.split_once('/')?;
-                let closeness = if range_kind.eq_ignore_ascii_case(kind) && range_subtype.eq_ignore_ascii_case(subtype) {
-                    2
-                } else if range_kind.eq_ignore_ascii_case(kind) && range_subtype == "*" {
-                    1
-                } else if range_kind == "*" && range_subtype == "*" {
-                    0
-                } else {
-                    return None;
-                };
+                let closeness =
+                    if range_kind.eq_ignore_ascii_case(kind) && range_subtype.eq_ignore_ascii_case(subtype) {
+                        2
+                    } else if range_kind.eq_ignore_ascii_case(kind) && range_subtype == "*" {
+                        1
+                    } else if range_kind == "*" && range_subtype == "*" {
+                        0
+                    } else {
+                        return None;
+                    };
                 Some((closeness, quality(parts)))
             })
             .max_by_key(|(closeness, _)| *closeness);
@@ -89,16 +94,28 @@ mod tests {
 
     #[test]
     fn quality_wins_over_everything() {
-        assert_eq!(wanted("text/event-stream;q=0.2, application/json;q=0.9", EventStream), Json);
+        assert_eq!(
+            wanted("text/event-stream;q=0.2, application/json;q=0.9", EventStream),
+            Json
+        );
         assert_eq!(wanted("text/event-stream;q=0, */*", EventStream), Json);
-        assert_eq!(wanted("application/*;q=0.8, text/event-stream; q=0.7", EventStream), Json);
+        assert_eq!(
+            wanted("application/*;q=0.8, text/event-stream; q=0.7", EventStream),
+            Json
+        );
     }
 
     #[test]
     fn a_client_without_a_preference_gets_the_default() {
         for default in [Json, EventStream] {
             assert_eq!(Representation::wanted(&HeaderMap::new(), default), default);
-            for accept in ["*/*", "image/png", "nonsense", "application/json, text/event-stream", "*/*;q=abc"] {
+            for accept in [
+                "*/*",
+                "image/png",
+                "nonsense",
+                "application/json, text/event-stream",
+                "*/*;q=abc",
+            ] {
                 assert_eq!(wanted(accept, default), default, "{accept}");
             }
         }

@@ -7,10 +7,10 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use http::{HeaderName, HeaderValue};
 use shared::domain::LogEntry;
 use shared::watch::Watcher;
 
@@ -22,8 +22,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// After a broken connection the client waits so long before it comes back.
 const RETRY: Duration = Duration::from_secs(1);
 /// Asks nginx and those who copied it not to collect the answer before handing it on.
-const UNBUFFERED: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+const UNBUFFERED: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("x-accel-buffering"),
+    HeaderValue::from_static("no"),
+);
 
 /// Everything the watcher brings, until the terminal event or until this process drains.
 pub(crate) fn sse_response(watcher: Watcher, drain: Drain) -> Response {
@@ -36,9 +38,19 @@ pub(super) fn sse_response_from(first: LogEntry, watcher: Watcher, drain: Drain)
 }
 
 fn respond(first: Option<LogEntry>, watcher: Watcher, drain: Drain, keep_alive: Duration) -> Response {
-    let reading = Reading { stage: Stage::Opening, first, watcher, drain, _presence: Presence::new("sse") };
+    let reading = Reading {
+        stage: Stage::Opening,
+        first,
+        watcher,
+        drain,
+        _presence: Presence::new("sse"),
+    };
     let events = Sse::new(stream::unfold(reading, Reading::next));
-    ([UNBUFFERED], events.keep_alive(KeepAlive::new().interval(keep_alive))).into_response()
+    (
+        [UNBUFFERED],
+        events.keep_alive(KeepAlive::new().interval(keep_alive)),
+    )
+        .into_response()
 }
 
 #[derive(Clone, Copy)]
@@ -71,7 +83,9 @@ impl Reading {
                 Told::End => return None,
                 Told::Draining => {
                     self.stage = Stage::Dismissed;
-                    Event::default().retry(RETRY).comment("draining: come back with Last-Event-ID")
+                    Event::default()
+                        .retry(RETRY)
+                        .comment("draining: come back with Last-Event-ID")
                 }
             },
             Stage::Dismissed => return None,
@@ -98,7 +112,10 @@ enum Told {
 }
 
 fn event_of(entry: &LogEntry) -> Event {
-    Event::default().id(entry.cursor.to_string()).event(entry.kind.as_str()).data(entry.to_json())
+    Event::default()
+        .id(entry.cursor.to_string())
+        .event(entry.kind.as_str())
+        .data(entry.to_json())
 }
 
 #[cfg(test)]
@@ -132,6 +149,9 @@ mod tests {
             rest.extend_from_slice(&chunk.unwrap());
         }
         let rest = String::from_utf8(rest).unwrap();
-        assert!(rest.contains("event: attempt.started") && rest.trim_end().contains("event: run.succeeded"), "{rest}");
+        assert!(
+            rest.contains("event: attempt.started") && rest.trim_end().contains("event: run.succeeded"),
+            "{rest}"
+        );
     }
 }

@@ -13,7 +13,6 @@ use shared::ledger::LedgerError;
 use shared::watch::{Watch, WatchError, Watcher};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
-use utoipa::IntoParams;
 
 use super::conversation::{Ending, Patience, converse, refuse};
 use super::owned::Owned;
@@ -31,7 +30,7 @@ const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Where to begin.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StreamQuery {
@@ -84,7 +83,8 @@ pub(super) async fn stream(
         Ok(owned) => Ok(owned),
         Err(problem) => Err(told_by_close_code(problem)?),
     };
-    let upgrade = upgrade.map_err(|rejection| Problem::new(Code::UpgradeRequired).detail(rejection.body_text()))?;
+    let upgrade =
+        upgrade.map_err(|rejection| Problem::new(Code::UpgradeRequired).detail(rejection.body_text()))?;
     let upgrade = upgrade
         .protocols([SUBPROTOCOL])
         .max_message_size(MAX_MESSAGE_BYTES)
@@ -121,10 +121,13 @@ async fn begin(
 ) -> Result<(Owned, Watcher), Ending> {
     let owned = owned?;
     let after = position::parse(after).map_err(|_| Ending::BadCursor)?;
-    let watcher = watch.open(owned.run.id, after).await.map_err(|error| match error {
-        WatchError::UnknownCursor(_) => Ending::UnknownCursor,
-        WatchError::Ledger(error) => ledger_away(&error),
-    })?;
+    let watcher = watch
+        .open(owned.run.id, after)
+        .await
+        .map_err(|error| match error {
+            WatchError::UnknownCursor(_) => Ending::UnknownCursor,
+            WatchError::Ledger(error) => ledger_away(&error),
+        })?;
     Ok((owned, watcher))
 }
 
@@ -132,7 +135,11 @@ async fn begin(
 /// on the way.
 async fn cancel(canceller: &Canceller, owned: &Owned) -> Result<(), Ending> {
     let by = owned.authority.role(&owned.run);
-    canceller.cancel(owned.run.id, by).await.map(drop).map_err(|error| ledger_away(&error))
+    canceller
+        .cancel(owned.run.id, by)
+        .await
+        .map(drop)
+        .map_err(|error| ledger_away(&error))
 }
 
 fn ledger_away(error: &LedgerError) -> Ending {

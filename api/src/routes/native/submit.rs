@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{FromRef, Request, State};
+use axum::extract::{FromRef, FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use metrics::counter;
 use serde::Deserialize;
 use shared::domain::{Cursor, RunId};
@@ -41,14 +42,33 @@ pub(super) struct SubmitQuery {
     wait: Option<f64>,
 }
 
-impl SubmitQuery {
-    fn patience(&self) -> Result<Option<Duration>, Problem> {
-        let Some(seconds) = self.wait else { return Ok(None) };
-        if (0.0..=MAX_WAIT_SECONDS).contains(&seconds) {
-            return Ok(Some(Duration::from_secs_f64(seconds)));
+/// What the client wants to hear, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wish {
+    /// That the run is in the ledger.
+    AtOnce,
+    /// How it ended, if that is before so long.
+    OnceEnded(Duration),
+    /// Its log, as it is written.
+    Log,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wish {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let ValidQuery(query) = ValidQuery::<SubmitQuery>::from_request_parts(parts, state).await?;
+        let patience = query.wait.filter(|seconds| (0.0..=MAX_WAIT_SECONDS).contains(seconds));
+        if query.wait.is_some() && patience.is_none() {
+            let detail = format!("must be from 0 to {MAX_WAIT_SECONDS} seconds");
+            return Err(Problem::new(Code::InvalidQuery).detail(detail).field("wait"));
         }
-        let detail = format!("must be from 0 to {MAX_WAIT_SECONDS} seconds");
-        Err(Problem::new(Code::InvalidQuery).detail(detail).field("wait"))
+        let form = Representation::wanted(&parts.headers, Representation::Json);
+        Ok(match (form, patience) {
+            (Representation::EventStream, _) => Self::Log,
+            (Representation::Json, Some(seconds)) => Self::OnceEnded(Duration::from_secs_f64(seconds)),
+            (Representation::Json, None) => Self::AtOnce,
+        })
     }
 }
 
@@ -98,19 +118,16 @@ impl SubmitQuery {
 )]
 pub(super) async fn submit(
     authority: Authority,
-    ValidQuery(query): ValidQuery<SubmitQuery>,
+    wish: Wish,
     IdempotencyKey(idempotency_key): IdempotencyKey,
     Trace(trace): Trace,
     State(intake): State<Intake>,
     State(answering): State<Answering>,
-    headers: HeaderMap,
     ValidJson(body, held): ValidJson<SubmitBody>,
 ) -> Result<Response, Problem> {
-    let patience = query.patience()?;
-    let form = Representation::wanted(&headers, Representation::Json);
     let origin = Origin { tenant: authority.tenant, idempotency_key, trace };
     let submitted = intake.submit(body.into_request()?, origin, held).await?;
-    Ok(answering.answer(submitted, form, patience).await)
+    Ok(answering.answer(submitted, wish).await)
 }
 
 /// Counts what is answered with a problem, wherever on the way in it was refused.
@@ -139,13 +156,13 @@ impl FromRef<AppState> for Answering {
 }
 
 impl Answering {
-    async fn answer(self, submitted: Submitted, form: Representation, patience: Option<Duration>) -> Response {
+    async fn answer(self, submitted: Submitted, wish: Wish) -> Response {
         let Submitted { run, replayed } = submitted;
         let location = HeaderValue::try_from(run_body::path(run.id));
-        let mut response = match (form, patience) {
-            (Representation::EventStream, _) => self.log(run).await,
-            (Representation::Json, Some(patience)) => self.once_ended(run, patience).await,
-            (Representation::Json, None) => accepted(run),
+        let mut response = match wish {
+            Wish::Log => self.log(run).await,
+            Wish::OnceEnded(patience) => self.once_ended(run, patience).await,
+            Wish::AtOnce => accepted(run),
         };
         if let Ok(location) = location {
             response.headers_mut().insert(header::LOCATION, location);
