@@ -1,8 +1,10 @@
 //! Group commit on the way in: submits that arrive together become one transaction. A run's caller hears of it only
 //! after COMMIT; the queue is hinted in between.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use shared::dispatch::{Hint, Offer};
 use shared::ledger::{AcceptOutcome, LedgerError, NewRun, Submit};
 use tokio::sync::{mpsc, oneshot};
@@ -16,15 +18,16 @@ const BATCH: usize = 128;
 /// Runs that may wait for the transaction under way; their bodies are bounded by the body budget.
 const WAITING: usize = 1_024;
 
-/// Why a run was not accepted. Whether the ledger has it all the same is not known after [`NotAccepted::Ledger`].
+/// Why a run was not accepted. Except after [`NotAccepted::Overloaded`] it is not known whether the ledger has it all
+/// the same.
 #[derive(Debug)]
 pub(crate) enum NotAccepted {
     /// Too many are waiting.
     Overloaded,
     /// The ledger did not do it.
     Ledger(LedgerError),
-    /// The accepting task is gone.
-    Stopped,
+    /// A defect: its batch was dropped in the middle.
+    Lost,
 }
 
 struct Job {
@@ -54,19 +57,31 @@ impl Acceptor {
     /// When too many are waiting, or when the ledger is away.
     pub(crate) async fn accept(&self, admitted: Admitted, held: Held) -> Result<AcceptOutcome, NotAccepted> {
         let (reply, outcome) = oneshot::channel();
-        let job = Job { admitted, _held: held, reply };
+        let job = Job {
+            admitted,
+            _held: held,
+            reply,
+        };
         self.jobs.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotAccepted::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => NotAccepted::Stopped,
+            mpsc::error::TrySendError::Closed(_) => NotAccepted::Lost,
         })?;
-        outcome.await.map_err(|_| NotAccepted::Stopped)?.map_err(NotAccepted::Ledger)
+        outcome
+            .await
+            .map_err(|_| NotAccepted::Lost)?
+            .map_err(NotAccepted::Ledger)
     }
 }
 
 async fn accept_all(mut waiting: mpsc::Receiver<Job>, submit: Arc<dyn Submit>, offer: Arc<dyn Offer>) {
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
-        accept_batch(std::mem::take(&mut batch), submit.as_ref(), offer.as_ref()).await;
+        let accepting = accept_batch(std::mem::take(&mut batch), submit.as_ref(), offer.as_ref());
+        // A defect that costs one batch must not cost every batch after it. What unwinds is owned by the batch, or
+        // a handle to what holds its own against being dropped at any await.
+        if AssertUnwindSafe(accepting).catch_unwind().await.is_err() {
+            tracing::error!("accepting a batch panicked");
+        }
     }
 }
 
@@ -75,7 +90,13 @@ async fn accept_batch(mut batch: Vec<Job>, submit: &dyn Submit, offer: &dyn Offe
     batch.sort_by(|a, b| order(&a.admitted.run).cmp(&order(&b.admitted.run)));
     let (runs, rest): (Vec<_>, Vec<_>) = batch
         .into_iter()
-        .map(|Job { admitted, _held, reply }| (admitted.run, (admitted.place, _held, reply)))
+        .map(
+            |Job {
+                 admitted,
+                 _held,
+                 reply,
+             }| (admitted.run, (admitted.place, _held, reply)),
+        )
         .unzip();
     let outcomes = match submit.accept(&runs).await {
         Ok(outcomes) => outcomes,
@@ -89,8 +110,11 @@ async fn accept_batch(mut batch: Vec<Job>, submit: &dyn Submit, offer: &dyn Offe
         }
     };
     // Between COMMIT and the hint: what is lost here is found again by the queue itself.
-    fail::fail_point!("api::accepted");
-    let accepted = runs.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, AcceptOutcome::Accepted { .. }));
+    fail::fail_point!("api::accepted", |_| std::process::abort());
+    let accepted = runs
+        .iter()
+        .zip(&outcomes)
+        .filter(|(_, outcome)| matches!(outcome, AcceptOutcome::Accepted { .. }));
     let hints: Vec<_> = accepted.map(|(run, _)| hint(run)).collect();
     if !hints.is_empty() {
         offer.offer(&hints).await;
@@ -105,9 +129,19 @@ async fn accept_batch(mut batch: Vec<Job>, submit: &dyn Submit, offer: &dyn Offe
 }
 
 fn order(run: &NewRun) -> (&str, Option<&str>) {
-    (run.tenant.as_str(), run.idempotency.as_ref().map(|idempotency| idempotency.key.as_str()))
+    (
+        run.tenant.as_str(),
+        run.idempotency
+            .as_ref()
+            .map(|idempotency| idempotency.key.as_str()),
+    )
 }
 
 fn hint(run: &NewRun) -> Hint {
-    Hint { run: run.id, epoch: 0, tenant: run.tenant.clone(), class: run.class }
+    Hint {
+        run: run.id,
+        epoch: 0,
+        tenant: run.tenant.clone(),
+        class: run.class,
+    }
 }

@@ -37,7 +37,7 @@ pub struct ApiParts {
     pub config: ApiConfig,
     /// What is known of the provider that will answer.
     pub provider: ProviderFacts,
-    /// Renders `/metrics`; without it that path is not served.
+    /// What this process measures; without it `/metrics` has the figures of the queue alone.
     pub metrics: Option<MetricsHandle>,
     /// Takes the API down.
     pub drain: Drain,
@@ -98,13 +98,26 @@ impl AppState {
     /// Puts the parts together. What has to run beside the requests is spawned on `tracker` and ends once the state
     /// and all its clones are gone.
     pub(crate) fn new(parts: ApiParts, tracker: TaskTracker) -> Self {
-        let ApiParts { ledger, offer, feed, config, provider, metrics, drain } = parts;
+        let ApiParts {
+            ledger,
+            offer,
+            feed,
+            config,
+            provider,
+            metrics,
+            drain,
+        } = parts;
         let admission = Admission::new(config.hash_key, config.depth, provider, ledger.reader.clone());
         let admission = Arc::new(admission);
         let acceptor = Acceptor::spawn(Arc::clone(&ledger.submit), Arc::clone(&offer), &tracker);
         Self {
             watch: Watch::new(Arc::clone(&ledger.log), feed.subscribe),
-            intake: Intake::new(Arc::clone(&admission), acceptor, ledger.reader.clone(), drain.clone()),
+            intake: Intake::new(
+                Arc::clone(&admission),
+                acceptor,
+                ledger.reader.clone(),
+                drain.clone(),
+            ),
             canceller: Canceller::new(Arc::clone(&ledger.submit), offer, feed.publish),
             budget: BodyBudget::new(config.max_body_bytes),
             gate: Gate::new(&config.keys),
@@ -140,6 +153,9 @@ async fn wrong_method() -> Problem {
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature the layer asks for")]
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> axum::response::Response {
-    let what = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let what = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     axum::response::IntoResponse::into_response(Problem::internal(what.unwrap_or("a handler panicked")))
 }

@@ -42,7 +42,11 @@ impl Authority {
 
     /// Who a cancel is ascribed to in the log.
     pub(crate) fn role(&self, run: &RunRecord) -> &'static str {
-        if run.tenant == self.tenant { "client" } else { "admin" }
+        if run.tenant == self.tenant {
+            "client"
+        } else {
+            "admin"
+        }
     }
 }
 
@@ -65,7 +69,10 @@ impl Gate {
     fn authority(&self, parts: &Parts) -> Result<Authority, Problem> {
         if self.keys.is_empty() {
             only_this_machine(&parts.headers, &parts.uri)?;
-            return Ok(Authority { tenant: TenantId::local(), admin: true });
+            return Ok(Authority {
+                tenant: TenantId::local(),
+                admin: true,
+            });
         }
         let Some(presented) = presented_key(&parts.headers) else {
             return Err(Problem::new(Code::Unauthorized)
@@ -80,7 +87,10 @@ impl Gate {
             }
         }
         match found {
-            Some(key) => Ok(Authority { tenant: key.tenant.clone(), admin: key.admin }),
+            Some(key) => Ok(Authority {
+                tenant: key.tenant.clone(),
+                admin: key.admin,
+            }),
             None => Err(Problem::new(Code::Unauthorized).detail("this API key is not known here")),
         }
     }
@@ -107,7 +117,11 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let authority = Authority::from_request_parts(parts, state).await?;
-        if authority.admin { Ok(Self) } else { Err(Problem::new(Code::AdminRequired)) }
+        if authority.admin {
+            Ok(Self)
+        } else {
+            Err(Problem::new(Code::AdminRequired))
+        }
     }
 }
 
@@ -121,8 +135,13 @@ fn presented_key(headers: &HeaderMap) -> Option<&str> {
     if let Some(key) = text(X_API_KEY) {
         return Some(key.trim());
     }
-    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-    offered.flat_map(|list| list.split(',')).find_map(|protocol| protocol.trim().strip_prefix(BEARER_SUBPROTOCOL))
+    let offered = headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    offered
+        .flat_map(|list| list.split(','))
+        .find_map(|protocol| protocol.trim().strip_prefix(BEARER_SUBPROTOCOL))
 }
 
 /// Refuses what was not addressed to this machine by a loopback name, and what a foreign web page sends.
@@ -135,10 +154,15 @@ fn only_this_machine(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
     // HTTP/2 has no `Host`; its `:authority` is in the URI.
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| uri.authority().map(HostAndPort::as_str));
-    if !host.is_some_and(|host| host.parse().is_ok_and(|host: HostAndPort| is_loopback(host.host()))) {
+    if !host.is_some_and(|host| {
+        host.parse()
+            .is_ok_and(|host: HostAndPort| is_loopback(host.host()))
+    }) {
         return Err(refused("host", "only requests to a loopback address are let in"));
     }
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return Ok(());
+    };
     let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
     if !origin.is_some_and(|origin| origin.host().is_some_and(is_loopback)) {
         return Err(refused("origin", "only web pages of this machine are let in"));
@@ -148,12 +172,17 @@ fn only_this_machine(headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
 
 fn is_loopback(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
     let lower = host.to_ascii_lowercase();
     // `localhost` and all names below it are this machine (RFC 6761, 6.3).
     lower == "localhost"
         || lower.ends_with(".localhost")
-        || address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -163,7 +192,9 @@ mod tests {
     use super::*;
 
     fn parts(headers: &[(&str, &str)]) -> Parts {
-        let request = headers.iter().fold(Request::get("/"), |request, (name, value)| request.header(*name, *value));
+        let request = headers.iter().fold(Request::get("/"), |request, (name, value)| {
+            request.header(*name, *value)
+        });
         request.body(()).unwrap().into_parts().0
     }
 
@@ -174,12 +205,35 @@ mod tests {
     #[test]
     fn without_keys_only_this_machine_is_let_in() {
         let gate = Gate::new(&[]);
-        for host in ["localhost", "LocalHost:8000", "api.localhost", "127.0.0.1:1", "127.9.9.9", "[::1]:80", "[::1]"] {
-            let local = Authority { tenant: TenantId::local(), admin: true };
+        for host in [
+            "localhost",
+            "LocalHost:8000",
+            "api.localhost",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "[::1]:80",
+            "[::1]",
+        ] {
+            let local = Authority {
+                tenant: TenantId::local(),
+                admin: true,
+            };
             assert_eq!(code(&gate, &[("host", host)]), Ok(local), "{host}");
         }
-        for host in ["evil.example", "evil.example:8000", "localhost.evil.example", "0.0.0.0", "10.0.0.1", "a@b/c", ""] {
-            assert_eq!(code(&gate, &[("host", host)]), Err(Code::OriginNotAllowed), "{host}");
+        for host in [
+            "evil.example",
+            "evil.example:8000",
+            "localhost.evil.example",
+            "0.0.0.0",
+            "10.0.0.1",
+            "a@b/c",
+            "",
+        ] {
+            assert_eq!(
+                code(&gate, &[("host", host)]),
+                Err(Code::OriginNotAllowed),
+                "{host}"
+            );
         }
         assert_eq!(code(&gate, &[]), Err(Code::OriginNotAllowed));
     }
@@ -191,7 +245,13 @@ mod tests {
         for origin in ["http://localhost:3000", "http://127.0.0.1:8000", "https://[::1]"] {
             assert!(from(origin).is_ok(), "{origin}");
         }
-        for origin in ["https://evil.example", "null", "http://localhost.evil.example", "file://", ""] {
+        for origin in [
+            "https://evil.example",
+            "null",
+            "http://localhost.evil.example",
+            "file://",
+            "",
+        ] {
             assert_eq!(from(origin), Err(Code::OriginNotAllowed), "{origin}");
         }
     }
@@ -202,10 +262,20 @@ mod tests {
             "acme:sk-acme-0123456789".parse().unwrap(),
             "root:sk-root-0123456789:admin".parse().unwrap(),
         ]);
-        let tenant = |headers: &[(&str, &str)]| code(&gate, headers).map(|authority| authority.tenant.to_string());
-        assert_eq!(tenant(&[("authorization", "Bearer sk-acme-0123456789")]), Ok("acme".to_owned()));
-        assert_eq!(tenant(&[("authorization", "bearer sk-acme-0123456789")]), Ok("acme".to_owned()));
-        assert_eq!(tenant(&[("x-api-key", "sk-root-0123456789")]), Ok("root".to_owned()));
+        let tenant =
+            |headers: &[(&str, &str)]| code(&gate, headers).map(|authority| authority.tenant.to_string());
+        assert_eq!(
+            tenant(&[("authorization", "Bearer sk-acme-0123456789")]),
+            Ok("acme".to_owned())
+        );
+        assert_eq!(
+            tenant(&[("authorization", "bearer sk-acme-0123456789")]),
+            Ok("acme".to_owned())
+        );
+        assert_eq!(
+            tenant(&[("x-api-key", "sk-root-0123456789")]),
+            Ok("root".to_owned())
+        );
         let protocols = ("sec-websocket-protocol", "mcp.v1, bearer.sk-acme-0123456789");
         assert_eq!(tenant(&[protocols]), Ok("acme".to_owned()));
         for bad in [
@@ -217,7 +287,10 @@ mod tests {
             &[("x-api-key", "")],
             &[("sec-websocket-protocol", "mcp.v1")],
             // The first place counts: a wrong key is not mended by a right one elsewhere.
-            &[("authorization", "Bearer wrong"), ("x-api-key", "sk-acme-0123456789")],
+            &[
+                ("authorization", "Bearer wrong"),
+                ("x-api-key", "sk-acme-0123456789"),
+            ],
         ] {
             assert_eq!(tenant(bad), Err(Code::Unauthorized), "{bad:?}");
         }

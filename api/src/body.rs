@@ -32,17 +32,26 @@ pub(crate) struct BodyBudget {
 impl BodyBudget {
     /// For bodies of at most so many bytes.
     pub(crate) fn new(max_body_bytes: usize) -> Self {
-        let kib = max_body_bytes.div_ceil(KIB).saturating_mul(BODIES_HELD).min(Semaphore::MAX_PERMITS);
-        Self { max_body_bytes, kib: Arc::new(Semaphore::new(kib)) }
+        let kib = max_body_bytes
+            .div_ceil(KIB)
+            .saturating_mul(BODIES_HELD)
+            .min(Semaphore::MAX_PERMITS);
+        Self {
+            max_body_bytes,
+            kib: Arc::new(Semaphore::new(kib)),
+        }
     }
 
     /// Reads a body whole. One that is too large is read on for a while and thrown away: clients that are still
     /// sending would otherwise see a broken connection instead of the answer.
     async fn read(&self, headers: &HeaderMap, body: Body) -> Result<(Vec<u8>, Held), Problem> {
         let too_large = || {
-            Problem::new(Code::BodyTooLarge).detail(format!("a body may have at most {} bytes", self.max_body_bytes))
+            Problem::new(Code::BodyTooLarge)
+                .detail(format!("a body may have at most {} bytes", self.max_body_bytes))
         };
-        let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let declared = headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
         let patience = self.max_body_bytes.saturating_mul(2);
         if declared.is_some_and(|declared: usize| declared > patience) {
             return Err(too_large());
@@ -65,7 +74,11 @@ impl BodyBudget {
                 held = Held(None);
             }
         }
-        if seen > self.max_body_bytes { Err(too_large()) } else { Ok((bytes, held)) }
+        if seen > self.max_body_bytes {
+            Err(too_large())
+        } else {
+            Ok((bytes, held))
+        }
     }
 }
 
@@ -77,10 +90,14 @@ impl Held {
     fn grow(&mut self, budget: &BodyBudget, bytes: usize) -> Result<(), Problem> {
         let have = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = bytes.div_ceil(KIB).saturating_sub(have);
-        let overloaded =
-            || Problem::new(Code::Overloaded).detail("too many large requests are being read; try again in a moment");
+        let overloaded = || {
+            Problem::new(Code::Overloaded)
+                .detail("too many large requests are being read; try again in a moment")
+        };
         let more = u32::try_from(more).map_err(|_| overloaded())?;
-        let more = Arc::clone(&budget.kib).try_acquire_many_owned(more).map_err(|_| overloaded())?;
+        let more = Arc::clone(&budget.kib)
+            .try_acquire_many_owned(more)
+            .map_err(|_| overloaded())?;
         match &mut self.0 {
             Some(permit) => permit.merge(more),
             None => self.0 = Some(more),
@@ -117,15 +134,20 @@ where
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(media_type) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+    let Some(media_type) = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+    else {
         return false;
     };
     let mut parts = media_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
     // JSON is UTF-8 (RFC 8259, 8.1); another charset would be misread.
-    let utf8 = parts.filter_map(|parameter| parameter.split_once('=')).all(|(name, value)| {
-        !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-    });
+    let utf8 = parts
+        .filter_map(|parameter| parameter.split_once('='))
+        .all(|(name, value)| {
+            !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        });
     essence.eq_ignore_ascii_case("application/json") && utf8
 }
 
@@ -151,9 +173,17 @@ pub(crate) fn refused(path: &str, error: &serde_json::Error) -> Problem {
     }
     let message = error.to_string();
     // serde has no other way to tell these two apart than by their text; a test holds on to it.
-    let code = if message.starts_with("unknown field") { Code::UnknownField } else { Code::InvalidField };
+    let code = if message.starts_with("unknown field") {
+        Code::UnknownField
+    } else {
+        Code::InvalidField
+    };
     let problem = Problem::new(code).detail(message);
-    if path.is_empty() || path == "." { problem } else { problem.field(path) }
+    if path.is_empty() || path == "." {
+        problem
+    } else {
+        problem.field(path)
+    }
 }
 
 /// A query string of the form `T`.
@@ -167,7 +197,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ValidQuery<T> 
         match Query::try_from_uri(&parts.uri) {
             Ok(Query(query)) => Ok(Self(query)),
             Err(rejection) => {
-                let detail = std::error::Error::source(&rejection).map_or_else(String::new, ToString::to_string);
+                let detail =
+                    std::error::Error::source(&rejection).map_or_else(String::new, ToString::to_string);
                 Err(Problem::new(Code::InvalidQuery).detail(detail))
             }
         }
@@ -223,11 +254,25 @@ mod tests {
 
     #[test]
     fn only_json_in_utf8_is_read() {
-        let is = |value: &str| is_json(&HeaderMap::from_iter([(header::CONTENT_TYPE, value.parse().unwrap())]));
-        for good in ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf-8\""] {
+        let is = |value: &str| {
+            is_json(&HeaderMap::from_iter([(
+                header::CONTENT_TYPE,
+                value.parse().unwrap(),
+            )]))
+        };
+        for good in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+        ] {
             assert!(is(good), "{good}");
         }
-        for bad in ["text/plain", "application/jsonp", "application/json; charset=latin1", ""] {
+        for bad in [
+            "text/plain",
+            "application/jsonp",
+            "application/json; charset=latin1",
+            "",
+        ] {
             assert!(!is(bad), "{bad}");
         }
         assert!(!is_json(&HeaderMap::new()));

@@ -16,8 +16,16 @@ pub(crate) struct Canceller {
 }
 
 impl Canceller {
-    pub(crate) const fn new(submit: Arc<dyn Submit>, offer: Arc<dyn Offer>, publish: Arc<dyn Publish>) -> Self {
-        Self { submit, offer, publish }
+    pub(crate) const fn new(
+        submit: Arc<dyn Submit>,
+        offer: Arc<dyn Offer>,
+        publish: Arc<dyn Publish>,
+    ) -> Self {
+        Self {
+            submit,
+            offer,
+            publish,
+        }
     }
 
     /// Cancels a queued run at once, or asks the worker of a running one to stop. `by` goes into the log. May be

@@ -37,8 +37,18 @@ pub(crate) struct Submitted {
 }
 
 impl Intake {
-    pub(crate) const fn new(admission: Arc<Admission>, acceptor: Acceptor, reader: Reader, drain: Drain) -> Self {
-        Self { admission, acceptor, reader, drain }
+    pub(crate) const fn new(
+        admission: Arc<Admission>,
+        acceptor: Acceptor,
+        reader: Reader,
+        drain: Drain,
+    ) -> Self {
+        Self {
+            admission,
+            acceptor,
+            reader,
+            drain,
+        }
     }
 
     /// Takes in one run. `held` is the share of the body budget that its request takes.
@@ -46,7 +56,12 @@ impl Intake {
     /// # Errors
     /// The problem to answer with. Nothing of a refused request is in the ledger; after `ledger_unavailable` that is
     /// not known, and an idempotency key makes it safe to try again.
-    pub(crate) async fn submit(&self, request: ChatRequest, origin: Origin, held: Held) -> Result<Submitted, Problem> {
+    pub(crate) async fn submit(
+        &self,
+        request: ChatRequest,
+        origin: Origin,
+        held: Held,
+    ) -> Result<Submitted, Problem> {
         if self.drain.is_draining() {
             return Err(Problem::draining());
         }
@@ -108,18 +123,30 @@ impl Draft {
             metadata: run.metadata.clone(),
             simulated: run.simulated,
         };
-        Self { record, deadline: run.deadline }
+        Self {
+            record,
+            deadline: run.deadline,
+        }
     }
 
     fn recorded_at(self, moment: Timestamp) -> RunRecord {
         let deadline_at = self.deadline.map(|deadline| moment.plus(deadline));
-        RunRecord { created_at: moment, not_before: moment, deadline_at, ..self.record }
+        RunRecord {
+            created_at: moment,
+            not_before: moment,
+            deadline_at,
+            ..self.record
+        }
     }
 }
 
 fn measure(run: &RunRecord) {
-    let task_type = MEASURED.into_iter().find(|measured| *measured == run.task_type).unwrap_or("other");
-    counter!(vocabulary::ACCEPTED_COUNT, "class" => run.class.as_str(), "task_type" => task_type).increment(1);
+    let task_type = MEASURED
+        .into_iter()
+        .find(|measured| *measured == run.task_type)
+        .unwrap_or("other");
+    counter!(vocabulary::ACCEPTED_COUNT, "class" => run.class.as_str(), "task_type" => task_type)
+        .increment(1);
     if let Some(cost) = run.estimate.cost_usd {
         // Dollars are not whole numbers, and the facade's counters are.
         gauge!(vocabulary::COST_ESTIMATE_USD, "task_type" => task_type).increment(cost.dollars());

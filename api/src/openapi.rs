@@ -9,6 +9,7 @@ use utoipa::openapi::response::Response;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
 };
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Content, OpenApi, Ref, Server};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -66,7 +67,6 @@ fn document() -> OpenApi {
         .merge(routes::router())
         .into_openapi();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
-    document.info.description = Some(format!("{INTRODUCTION}\n{}", problems()));
     document.servers = Some(vec![Server::new("/")]);
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         // Those open to everybody say so themselves.
@@ -81,6 +81,11 @@ fn document() -> OpenApi {
             }
         }
     }
+    let problems = TagBuilder::new()
+        .name("problems")
+        .description(Some(problems()))
+        .build();
+    document.tags.get_or_insert_default().push(problems);
     let components = document.components.get_or_insert_default();
     for (_, name, description) in ANYWHERE {
         components
@@ -133,9 +138,10 @@ fn problem(description: &str) -> Response {
         .build()
 }
 
-/// Every code as a row of a Markdown table.
+/// Every code as a row of a Markdown table. It stands in a tag without operations: ReDoc makes a chapter of it, and
+/// Swagger UI does not put it before everything else.
 fn problems() -> String {
-    let mut table = String::from("## Problems\n\n| code | status | means |\n|---|---|---|\n");
+    let mut table = String::from("| code | status | means |\n|---|---|---|\n");
     for code in Code::ALL {
         // Writing to a String cannot fail.
         let _ = writeln!(
@@ -219,7 +225,10 @@ mod tests {
     #[test]
     fn every_code_is_explained_and_every_problem_has_the_one_form() {
         let json = json();
-        let words = json["info"]["description"].as_str().unwrap();
+        let tags = json["tags"].as_array().unwrap();
+        let words = tags.iter().find(|tag| tag["name"] == "problems").unwrap()["description"]
+            .as_str()
+            .unwrap();
         assert!(
             Code::ALL
                 .iter()

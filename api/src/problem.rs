@@ -134,17 +134,28 @@ pub(crate) struct ProblemBody {
 impl Problem {
     /// A problem whose detail is its title.
     pub(crate) const fn new(code: Code) -> Self {
-        Self { code, detail: Cow::Borrowed(code.title()), field: None, run_status: None }
+        Self {
+            code,
+            detail: Cow::Borrowed(code.title()),
+            field: None,
+            run_status: None,
+        }
     }
 
     /// What happened this time.
     pub(crate) fn detail(self, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { detail: detail.into(), ..self }
+        Self {
+            detail: detail.into(),
+            ..self
+        }
     }
 
     /// Which field, parameter or header is the matter.
     pub(crate) fn field(self, field: impl Into<String>) -> Self {
-        Self { field: Some(field.into()), ..self }
+        Self {
+            field: Some(field.into()),
+            ..self
+        }
     }
 
     /// The code.
@@ -160,7 +171,10 @@ impl Problem {
     /// The run had ended before it could be cancelled.
     pub(crate) fn already_finished(status: Status) -> Self {
         let problem = Self::new(Code::AlreadyFinished).detail(format!("the run has ended: it is {status}"));
-        Self { run_status: Some(status), ..problem }
+        Self {
+            run_status: Some(status),
+            ..problem
+        }
     }
 
     /// A defect. `what` goes to the log and not to the caller.
@@ -189,12 +203,21 @@ impl Problem {
         };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         if self.code == Code::Unauthorized {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="mcp""#));
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(r#"Bearer realm="mcp""#),
+            );
         }
         response
     }
@@ -214,7 +237,8 @@ impl From<LedgerError> for Problem {
         match error {
             LedgerError::Unavailable(what) => {
                 tracing::warn!(error = %what, "the ledger is unavailable");
-                Self::new(Code::LedgerUnavailable).detail("the ledger cannot be reached; nothing was lost, try again")
+                Self::new(Code::LedgerUnavailable)
+                    .detail("the ledger cannot be reached; nothing was lost, try again")
             }
             LedgerError::Refused(what) => {
                 tracing::warn!(error = %what, "the ledger refused a row");
@@ -228,10 +252,12 @@ impl From<LedgerError> for Problem {
 impl From<Full> for Problem {
     fn from(full: Full) -> Self {
         match full {
-            Full::Tenant(limit) => Self::new(Code::TenantQueueFull)
-                .detail(format!("{limit} of your runs are queued, as many as may be; try again when some have run")),
-            Full::All(limit) => Self::new(Code::QueueFull)
-                .detail(format!("{limit} runs are queued, as many as may be; try again when some have run")),
+            Full::Tenant(limit) => Self::new(Code::TenantQueueFull).detail(format!(
+                "{limit} of your runs are queued, as many as may be; try again when some have run"
+            )),
+            Full::All(limit) => Self::new(Code::QueueFull).detail(format!(
+                "{limit} runs are queued, as many as may be; try again when some have run"
+            )),
             Full::Unknown(error) => error.into(),
         }
     }
@@ -242,7 +268,7 @@ impl From<NotAccepted> for Problem {
         match error {
             NotAccepted::Overloaded => Self::new(Code::Overloaded),
             NotAccepted::Ledger(error) => error.into(),
-            NotAccepted::Stopped => Self::internal("the accepting task has stopped"),
+            NotAccepted::Lost => Self::internal("a batch was dropped while it was being accepted"),
         }
     }
 }

@@ -67,7 +67,11 @@ impl<S: Sync> FromRequestParts<S> for Trace {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().copied().unwrap_or_else(|| Self::of_request(&parts.headers)))
+        Ok(parts
+            .extensions
+            .get()
+            .copied()
+            .unwrap_or_else(|| Self::of_request(&parts.headers)))
     }
 }
 
@@ -123,9 +127,20 @@ mod tests {
     #[test]
     fn a_bad_traceparent_begins_a_new_trace() {
         let mut headers = HeaderMap::new();
-        headers.insert(TRACEPARENT, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap());
-        assert_eq!(Trace::of_request(&headers).0.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        headers.insert(
+            TRACEPARENT,
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+                .parse()
+                .unwrap(),
+        );
+        assert_eq!(
+            Trace::of_request(&headers).0.trace_id(),
+            "4bf92f3577b34da6a3ce929d0e0e4736"
+        );
         headers.insert(TRACEPARENT, "nonsense".parse().unwrap());
-        assert_ne!(Trace::of_request(&headers).0.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_ne!(
+            Trace::of_request(&headers).0.trace_id(),
+            "4bf92f3577b34da6a3ce929d0e0e4736"
+        );
     }
 }

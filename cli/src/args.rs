@@ -81,14 +81,21 @@ pub(crate) enum Format {
     /// For people
     #[default]
     Text,
-    /// The server's JSON as it is; one object per line where there are many. An error is one object on stderr
+    /// The server's JSON as it is; one object per line where there are many. An error is an object, too: the last
+    /// line of stderr
     Json,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct OutputArgs {
     /// How to print
-    #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
     pub(crate) format: Format,
 }
 
@@ -114,7 +121,8 @@ pub(crate) struct RunArg {
 }
 
 fn run_id(text: &str) -> Result<RunId, String> {
-    text.parse().map_err(|error| format!("{error}; `mcpctl list` shows the ids there are"))
+    text.parse()
+        .map_err(|error| format!("{error}; `mcpctl list` shows the ids there are"))
 }
 
 /// How long a follower puts up with a server that is away.
@@ -160,7 +168,14 @@ mod tests {
 
     #[test]
     fn spans() {
-        for (text, millis) in [("30", 30_000), ("30s", 30_000), ("500ms", 500), ("1.5m", 90_000), ("2h", 7_200_000), ("0", 0)] {
+        for (text, millis) in [
+            ("30", 30_000),
+            ("30s", 30_000),
+            ("500ms", 500),
+            ("1.5m", 90_000),
+            ("2h", 7_200_000),
+            ("0", 0),
+        ] {
             assert_eq!(span(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for bad in ["", "s", "-1", "1w", "1 s", "NaN", "inf", "1e300d", "99999999d"] {
@@ -170,22 +185,33 @@ mod tests {
 
     #[test]
     fn one_way_of_waiting_at_a_time() {
-        for both in [["--follow", "--detach"], ["--wait", "--follow"], ["--wait=3", "--detach"]] {
-            assert!(Cli::try_parse_from(["mcpctl", "submit", "x", both[0], both[1]]).is_err(), "{both:?}");
+        for both in [
+            ["--follow", "--detach"],
+            ["--wait", "--follow"],
+            ["--wait=3", "--detach"],
+        ] {
+            assert!(
+                Cli::try_parse_from(["mcpctl", "submit", "x", both[0], both[1]]).is_err(),
+                "{both:?}"
+            );
         }
     }
 
     #[test]
     fn a_wait_does_not_swallow_the_prompt() {
         let cli = Cli::try_parse_from(["mcpctl", "submit", "--wait", "Hello"]).unwrap();
-        let Command::Submit(args) = cli.command else { panic!("submit") };
+        let Command::Submit(args) = cli.command else {
+            panic!("submit")
+        };
         assert_eq!((args.prompt.as_deref(), args.wait), (Some("Hello"), Some(None)));
     }
 
     #[test]
     fn a_prompt_may_begin_with_a_dash_after_two() {
         let cli = Cli::try_parse_from(["mcpctl", "submit", "--detach", "--", "--help me"]).unwrap();
-        let Command::Submit(args) = cli.command else { panic!("submit") };
+        let Command::Submit(args) = cli.command else {
+            panic!("submit")
+        };
         assert_eq!(args.prompt.as_deref(), Some("--help me"));
     }
 }

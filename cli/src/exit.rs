@@ -46,13 +46,27 @@ pub(crate) enum CliError {
     Follow(#[from] FollowError),
     /// The run ended without an answer.
     #[error("the run {}", ending(*.status, .message.as_deref()))]
-    RunEnded { run: RunId, status: Status, code: Option<String>, message: Option<String>, next: String },
+    RunEnded {
+        run: RunId,
+        status: Status,
+        code: Option<String>,
+        message: Option<String>,
+        next: String,
+    },
     /// Its result was asked for before it had one.
     #[error("the run has no result yet: it is {status}")]
-    Unfinished { run: RunId, status: Status, next: String },
+    Unfinished {
+        run: RunId,
+        status: Status,
+        next: String,
+    },
     /// `--wait` ended before the run did.
     #[error("not finished after {}: the run goes on", seconds(*.waited))]
-    WaitedTooLong { run: RunId, waited: Duration, next: String },
+    WaitedTooLong {
+        run: RunId,
+        waited: Duration,
+        next: String,
+    },
     /// Ctrl-C.
     #[error("detached: the run goes on")]
     Detached { run: RunId, next: String },
@@ -64,12 +78,20 @@ pub(crate) enum CliError {
     Output(io::Error),
     /// Something of this process could not be started, or broke down.
     #[error("{what}: {source}")]
-    Service { what: String, source: Box<dyn std::error::Error + Send + Sync>, next: String },
+    Service {
+        what: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+        next: String,
+    },
 }
 
 impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe { Self::NobodyReads } else { Self::Output(error) }
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::NobodyReads
+        } else {
+            Self::Output(error)
+        }
     }
 }
 
@@ -115,7 +137,12 @@ impl CliError {
             | Self::Detached { run, next } => (vec![("run", run.to_string())], Some(next.clone())),
             Self::NobodyReads | Self::Output(_) => (Vec::new(), None),
         };
-        Report { message: self.to_string(), exit: self.code(), facts, next }
+        Report {
+            message: self.to_string(),
+            exit: self.code(),
+            facts,
+            next,
+        }
     }
 }
 

@@ -19,6 +19,8 @@ use crate::args::{Cli, Command};
 use crate::exit::CliError;
 
 fn main() -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
     let command = Cli::parse().command;
     let format = command.format();
     let runtime = tokio::runtime::Builder::new_multi_thread()

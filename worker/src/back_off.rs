@@ -20,7 +20,11 @@ impl BackOff {
 
     /// Between two bounds.
     pub(crate) const fn between(first: Duration, last: Duration) -> Self {
-        Self { first, last, next: first }
+        Self {
+            first,
+            last,
+            next: first,
+        }
     }
 
     /// The next pause.

@@ -31,7 +31,10 @@ pub async fn serve(
         if *health.lease_held.borrow() {
             (StatusCode::OK, "ready\n")
         } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "no lease: the ledger is away, or this worker is starting or stopping\n")
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no lease: the ledger is away, or this worker is starting or stopping\n",
+            )
         }
     };
     let render = |State(health): State<Health>| async move { health.metrics.render() };
@@ -46,5 +49,7 @@ pub async fn serve(
         // Without it answers may wait 40 ms; not worth failing for.
         let _ = socket.set_nodelay(true);
     });
-    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
 }

@@ -37,7 +37,9 @@ pub(crate) enum Ended {
 pub(crate) async fn live(parts: &WorkerParts, router: &Arc<Router>, shutdown: &Shutdown) -> Ended {
     let worker = WorkerId::new();
     let time = LedgerTime::default();
-    let Some(lease) = register(parts, worker, &time, shutdown).await else { return Ended::Drained };
+    let Some(lease) = register(parts, worker, &time, shutdown).await else {
+        return Ended::Drained;
+    };
     tracing::info!(%worker, slots = parts.config.slots, "worker registered");
 
     let running = Arc::new(Running::default());
@@ -96,7 +98,11 @@ pub(crate) async fn live(parts: &WorkerParts, router: &Arc<Router>, shutdown: &S
     runs.close();
     drain(&runs, &running, parts.config.drain, shutdown, &lost).await;
 
-    let ended = if lost.is_cancelled() { Ended::Lost } else { Ended::Drained };
+    let ended = if lost.is_cancelled() {
+        Ended::Lost
+    } else {
+        Ended::Drained
+    };
     done.cancel();
     tasks.close();
     tasks.wait().await;
@@ -114,7 +120,11 @@ async fn register(
     time: &LedgerTime,
     shutdown: &Shutdown,
 ) -> Option<Instant> {
-    let new = NewWorker { id: worker, name: parts.name.clone(), slots: parts.config.slots };
+    let new = NewWorker {
+        id: worker,
+        name: parts.name.clone(),
+        slots: parts.config.slots,
+    };
     let mut back_off = BackOff::for_ledger();
     loop {
         // The lease counts from before it was asked for, so that this side never believes in it longer than the ledger.
@@ -126,7 +136,10 @@ async fn register(
             }
             Err(error) => tracing::warn!(%error, "cannot register; trying again"),
         }
-        shutdown.soft.run_until_cancelled(tokio::time::sleep(back_off.next())).await?;
+        shutdown
+            .soft
+            .run_until_cancelled(tokio::time::sleep(back_off.next()))
+            .await?;
     }
 }
 
@@ -149,7 +162,8 @@ async fn keep_lease(
     loop {
         let next = Instant::now() + jittered(every, 0.9..1.0);
         let asked = Instant::now();
-        let renewal = tokio::time::timeout_at(began + patience, ledger.renew(worker, lease, soft.is_cancelled())).await;
+        let renewal =
+            tokio::time::timeout_at(began + patience, ledger.renew(worker, lease, soft.is_cancelled())).await;
         match renewal {
             Ok(Ok(Renewal::Renewed { now })) => {
                 began = asked;
@@ -177,12 +191,19 @@ async fn keep_lease(
 }
 
 /// Passes cancels on to the runs, until cancelled.
-async fn watch_cancels(ledger: Arc<dyn Execute>, propose: Arc<dyn Propose>, worker: WorkerId, running: Arc<Running>) {
+async fn watch_cancels(
+    ledger: Arc<dyn Execute>,
+    propose: Arc<dyn Propose>,
+    worker: WorkerId,
+    running: Arc<Running>,
+) {
     loop {
         // Whether a hint came or not, the ledger is asked.
         let _ = tokio::time::timeout(CANCEL_POLL, propose.cancel_hinted()).await;
         match ledger.cancel_requests(worker).await {
-            Ok(requests) => requests.into_iter().for_each(|(run, by)| running.stop(run, Stop::Cancelled { by })),
+            Ok(requests) => requests
+                .into_iter()
+                .for_each(|(run, by)| running.stop(run, Stop::Cancelled { by })),
             Err(error) => tracing::debug!(%error, "cannot ask for cancels"),
         }
     }
@@ -250,11 +271,21 @@ async fn drain(
 /// Leaves the ledger's list of workers. What it may still hold goes back to the queue; after a lost lease this is what
 /// the reaper would do, only earlier.
 async fn retire(parts: &WorkerParts, worker: WorkerId) {
-    let reaped = parts.ledger.upkeep.reap(worker, shared::config::WorkerConfig::MAX_CRASHES, false).await;
+    let reaped = parts
+        .ledger
+        .upkeep
+        .reap(worker, shared::config::WorkerConfig::MAX_CRASHES, false)
+        .await;
     match reaped {
         Ok(closed) => {
-            let commit = |closed: Closed| Commit { run: closed.run, entries: [closed.entry].into() };
-            parts.publish.publish(closed.into_iter().map(commit).collect()).await;
+            let commit = |closed: Closed| Commit {
+                run: closed.run,
+                entries: [closed.entry].into(),
+            };
+            parts
+                .publish
+                .publish(closed.into_iter().map(commit).collect())
+                .await;
         }
         // The lease runs out and another process's reaper does it.
         Err(error) => tracing::warn!(%error, %worker, "cannot sign off; the lease will lapse"),

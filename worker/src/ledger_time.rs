@@ -16,7 +16,8 @@ pub(crate) struct LedgerTime {
 impl LedgerTime {
     /// Notes what the database said just now.
     pub(crate) fn correct(&self, database: Timestamp) {
-        self.ahead_ms.store(database.millis() - clock::now().millis(), Ordering::Relaxed);
+        self.ahead_ms
+            .store(database.millis() - clock::now().millis(), Ordering::Relaxed);
     }
 
     /// Now.

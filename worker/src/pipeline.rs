@@ -9,8 +9,8 @@ use futures_util::FutureExt as _;
 use shared::clock;
 use shared::config::WorkerConfig;
 use shared::domain::{
-    Event, FailureCode, Interruption, Kind, ProviderFailed, RequeueReason, RunCancelled, RunFailed, RunRequeued,
-    RunSucceeded, Status,
+    Event, FailureCode, Interruption, Kind, ProviderFailed, RequeueReason, RunCancelled, RunFailed,
+    RunRequeued, RunSucceeded, Status,
 };
 use shared::ledger::{Claimed, Failure, RunResult, Then};
 use shared::telemetry::vocabulary;
@@ -54,7 +54,9 @@ impl Pipeline {
         async {
             let mut journal = self.journals.open(run.id, run.epoch, run.simulated);
             let end = self.execute(&run, &entered, &mut journal).await;
-            let Some(closing) = self.decide(&run, &journal, end) else { return };
+            let Some(closing) = self.decide(&run, &journal, end) else {
+                return;
+            };
             settle(&run, &journal, closing).await;
         }
         .instrument(span)
@@ -81,19 +83,34 @@ impl Pipeline {
     fn decide(&self, run: &Claimed, journal: &Journal, end: End) -> Option<Closing> {
         match end {
             End::Executed(Outcome::Answered(answered)) => Some(succeed(journal, answered)),
-            End::Executed(Outcome::ProviderFailed { provider, model, error }) => {
-                self.after_provider_failure(run, journal, provider, model, &error)
-            }
+            End::Executed(Outcome::ProviderFailed {
+                provider,
+                model,
+                error,
+            }) => self.after_provider_failure(run, journal, provider, model, &error),
             End::Executed(Outcome::BadSpec(error)) => {
                 tracing::error!(%error, "the run's specification cannot be read");
-                Some(fail(journal, FailureCode::Internal, "the run's specification cannot be read".to_owned(), false))
+                Some(fail(
+                    journal,
+                    FailureCode::Internal,
+                    "the run's specification cannot be read".to_owned(),
+                    false,
+                ))
             }
-            End::Executed(Outcome::Lost(JournalError::Refused)) => {
-                Some(fail(journal, FailureCode::Internal, "the answer cannot be stored".to_owned(), false))
-            }
+            End::Executed(Outcome::Lost(JournalError::Refused)) => Some(fail(
+                journal,
+                FailureCode::Internal,
+                "the answer cannot be stored".to_owned(),
+                false,
+            )),
             End::Panicked => {
                 tracing::error!("the executor panicked");
-                Some(fail(journal, FailureCode::Internal, "an internal error; the log has more".to_owned(), true))
+                Some(fail(
+                    journal,
+                    FailureCode::Internal,
+                    "an internal error; the log has more".to_owned(),
+                    true,
+                ))
             }
             End::DeadlinePassed => {
                 let message = "its deadline passed while it was running".to_owned();
@@ -126,7 +143,12 @@ impl Pipeline {
             Ok(()) => {}
             Err(JournalError::Fenced) => return None,
             Err(JournalError::Refused) => {
-                return Some(fail(journal, FailureCode::Internal, "the answer cannot be stored".to_owned(), false));
+                return Some(fail(
+                    journal,
+                    FailureCode::Internal,
+                    "the answer cannot be stored".to_owned(),
+                    false,
+                ));
             }
         }
         let Some(wait) = retry::next_try(error, run.retries, &self.config) else {
@@ -135,7 +157,8 @@ impl Pipeline {
         if journal.visible() && run.on_interruption == Interruption::Fail {
             return Some(fail(journal, FailureCode::Interrupted, message, true));
         }
-        metrics::counter!(vocabulary::FALLBACK_COUNT, "provider" => provider, "code" => code.as_str()).increment(1);
+        metrics::counter!(vocabulary::FALLBACK_COUNT, "provider" => provider, "code" => code.as_str())
+            .increment(1);
         Some(self.requeue(RequeueReason::ProviderFailed, wait))
     }
 
@@ -152,7 +175,10 @@ impl Pipeline {
         metrics::counter!(vocabulary::REQUEUED_COUNT, "reason" => reason.as_str()).increment(1);
         let not_before = self.time.now().plus(wait);
         let event = Event::RunRequeued(RunRequeued { reason, not_before });
-        Closing { event, then: Then::Requeue { reason, not_before } }
+        Closing {
+            event,
+            then: Then::Requeue { reason, not_before },
+        }
     }
 }
 
@@ -164,7 +190,9 @@ async fn deadline(left: Option<Duration>) {
 }
 
 fn succeed(journal: &Journal, answered: Answered) -> Closing {
-    let event = Event::RunSucceeded(RunSucceeded { finish_reason: answered.finish_reason.clone() });
+    let event = Event::RunSucceeded(RunSucceeded {
+        finish_reason: answered.finish_reason.clone(),
+    });
     let result = RunResult {
         status: Status::Succeeded,
         answer: answer_text(journal),
@@ -175,19 +203,42 @@ fn succeed(journal: &Journal, answered: Answered) -> Closing {
         cost: answered.cost,
         failure: None,
     };
-    Closing { event, then: Then::Settle(Box::new(result)) }
+    Closing {
+        event,
+        then: Then::Settle(Box::new(result)),
+    }
 }
 
 fn fail(journal: &Journal, code: FailureCode, message: String, retryable: bool) -> Closing {
-    let failure = Failure { code, message: message.clone(), retryable };
-    let result = RunResult { answer: partial(journal), ..RunResult::without_answer(Status::Failed, Some(failure)) };
-    let event = Event::RunFailed(RunFailed { code, message, retryable });
-    Closing { event, then: Then::Settle(Box::new(result)) }
+    let failure = Failure {
+        code,
+        message: message.clone(),
+        retryable,
+    };
+    let result = RunResult {
+        answer: partial(journal),
+        ..RunResult::without_answer(Status::Failed, Some(failure))
+    };
+    let event = Event::RunFailed(RunFailed {
+        code,
+        message,
+        retryable,
+    });
+    Closing {
+        event,
+        then: Then::Settle(Box::new(result)),
+    }
 }
 
 fn cancel(journal: &Journal, by: String) -> Closing {
-    let result = RunResult { answer: partial(journal), ..RunResult::without_answer(Status::Cancelled, None) };
-    Closing { event: Event::RunCancelled(RunCancelled { by }), then: Then::Settle(Box::new(result)) }
+    let result = RunResult {
+        answer: partial(journal),
+        ..RunResult::without_answer(Status::Cancelled, None)
+    };
+    Closing {
+        event: Event::RunCancelled(RunCancelled { by }),
+        then: Then::Settle(Box::new(result)),
+    }
 }
 
 /// The answer as JSON text.
@@ -197,7 +248,11 @@ fn answer_text(journal: &Journal) -> Option<String> {
 }
 
 fn partial(journal: &Journal) -> Option<String> {
-    if journal.visible() { answer_text(journal) } else { None }
+    if journal.visible() {
+        answer_text(journal)
+    } else {
+        None
+    }
 }
 
 /// Commits the end. A refused one is tried once more without the content, so that the run does not hang.
@@ -220,7 +275,10 @@ async fn settle(run: &Claimed, journal: &Journal, closing: Closing) {
                 retryable: failure.retryable,
             });
             let result = RunResult::without_answer(Status::Failed, Some(failure));
-            journal.close(event, Then::Settle(Box::new(result))).await.map(|()| Some(Status::Failed))
+            journal
+                .close(event, Then::Settle(Box::new(result)))
+                .await
+                .map(|()| Some(Status::Failed))
         }
         Err(error) => Err(error),
         Ok(()) => Ok(status),

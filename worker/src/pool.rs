@@ -57,7 +57,11 @@ impl Pool {
         }
     }
 
-    async fn try_turn(&self, first: OwnedSemaphorePermit, state: &mut ClaimState) -> Result<Next, LedgerError> {
+    async fn try_turn(
+        &self,
+        first: OwnedSemaphorePermit,
+        state: &mut ClaimState,
+    ) -> Result<Next, LedgerError> {
         if Instant::now() >= state.reconcile_at {
             self.reconcile().await?;
             state.reconcile_at = Instant::now() + RECONCILE;
@@ -81,14 +85,21 @@ impl Pool {
         let claimed = self.ledger.execute.claim(self.worker, ids, tenant_limit).await?;
         let granted = claimed.len();
         self.start(claimed, permits).await;
-        Ok(if granted == 0 { Next::Pause(jittered(CONTENDED, 0.2..2.0)) } else { Next::Again })
+        Ok(if granted == 0 {
+            Next::Pause(jittered(CONTENDED, 0.2..2.0))
+        } else {
+            Next::Again
+        })
     }
 
     async fn start(&self, claimed: Vec<Claimed>, permits: Vec<OwnedSemaphorePermit>) {
         let mut commits = Vec::with_capacity(claimed.len());
         let mut starting = Vec::with_capacity(claimed.len());
         for run in claimed {
-            commits.push(Commit { run: run.id, entries: [run.started.clone()].into() });
+            commits.push(Commit {
+                run: run.id,
+                entries: [run.started.clone()].into(),
+            });
             let entered = self.running.enter(run.id);
             starting.push((run, entered));
         }
@@ -109,9 +120,19 @@ impl Pool {
             if self.running.has(held.run) {
                 continue;
             }
-            if let Some(closed) = self.ledger.upkeep.release(self.worker, held.run, held.epoch).await? {
+            if let Some(closed) = self
+                .ledger
+                .upkeep
+                .release(self.worker, held.run, held.epoch)
+                .await?
+            {
                 tracing::warn!(run = %held.run, "gave back a run that was held here without being executed");
-                self.publish.publish(vec![Commit { run: closed.run, entries: [closed.entry].into() }]).await;
+                self.publish
+                    .publish(vec![Commit {
+                        run: closed.run,
+                        entries: [closed.entry].into(),
+                    }])
+                    .await;
             }
         }
         Ok(())
@@ -127,7 +148,10 @@ pub(crate) struct ClaimState {
 impl ClaimState {
     /// At the beginning.
     pub(crate) fn new() -> Self {
-        Self { back_off: BackOff::for_ledger(), reconcile_at: Instant::now() + RECONCILE }
+        Self {
+            back_off: BackOff::for_ledger(),
+            reconcile_at: Instant::now() + RECONCILE,
+        }
     }
 }
 

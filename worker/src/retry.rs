@@ -15,7 +15,10 @@ pub(crate) fn next_try(error: &ProviderError, retries: u32, config: &WorkerConfi
     if !error.retryable() || retries.saturating_add(1) >= config.attempts {
         return None;
     }
-    let doubled = config.retry_base.saturating_mul(2_u32.saturating_pow(retries.min(16))).min(MAX_BACK_OFF);
+    let doubled = config
+        .retry_base
+        .saturating_mul(2_u32.saturating_pow(retries.min(16)))
+        .min(MAX_BACK_OFF);
     // Half fixed, half random ("equal jitter"): never at once, never in step.
     let back_off = jittered(doubled, 0.5..1.0);
     Some(error.retry_after().map_or(back_off, |asked| asked.max(back_off)))

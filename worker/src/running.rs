@@ -59,7 +59,11 @@ impl Running {
         let line = Line::default();
         self.runs().insert(run, line.clone());
         metrics::gauge!(vocabulary::RUNNING).increment(1);
-        Entered { running: Arc::clone(self), run, line }
+        Entered {
+            running: Arc::clone(self),
+            run,
+            line,
+        }
     }
 
     /// Tells a run to stop, if it is here.

@@ -9,7 +9,10 @@ use super::validate::ValidRequest;
 /// The canonical form of a request.
 pub(super) fn bytes(request: &ValidRequest, user: Option<&UserHash>) -> Vec<u8> {
     let spec = &request.spec;
-    let metadata: Option<Value> = request.metadata.as_ref().and_then(|text| serde_json::from_str(text.get()).ok());
+    let metadata: Option<Value> = request
+        .metadata
+        .as_ref()
+        .and_then(|text| serde_json::from_str(text.get()).ok());
     let said = json!({
         "model": spec.model,
         "messages": request.messages,

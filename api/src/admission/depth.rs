@@ -37,7 +37,12 @@ pub(super) struct Depth {
 
 impl Depth {
     pub(super) fn new(limits: DepthLimits, reader: Reader) -> Self {
-        Self { limits, reader, all: Arc::new(Gauge::new(limits.in_all, None)), tenants: Mutex::default() }
+        Self {
+            limits,
+            reader,
+            all: Arc::new(Gauge::new(limits.in_all, None)),
+            tenants: Mutex::default(),
+        }
     }
 
     /// Keeps a place for one run of this tenant.
@@ -50,9 +55,15 @@ impl Depth {
             NoRoom::Full => full,
             NoRoom::Unknown(error) => Full::Unknown(error),
         };
-        let own = own.take(&self.reader).await.map_err(|error| full(error, Full::Tenant(self.limits.per_tenant)))?;
+        let own = own
+            .take(&self.reader)
+            .await
+            .map_err(|error| full(error, Full::Tenant(self.limits.per_tenant)))?;
         let all = Arc::clone(&self.all);
-        let all = all.take(&self.reader).await.map_err(|error| full(error, Full::All(self.limits.in_all)))?;
+        let all = all
+            .take(&self.reader)
+            .await
+            .map_err(|error| full(error, Full::All(self.limits.in_all)))?;
         Ok(Place { own, all })
     }
 
@@ -121,7 +132,12 @@ struct Gauge {
 
 impl Gauge {
     fn new(limit: u64, tenant: Option<TenantId>) -> Self {
-        Self { limit, tenant, tally: Mutex::default(), counting: tokio::sync::Mutex::default() }
+        Self {
+            limit,
+            tenant,
+            tally: Mutex::default(),
+            counting: tokio::sync::Mutex::default(),
+        }
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -149,7 +165,10 @@ impl Gauge {
             }
             self.count(arrived, reader).await.map_err(NoRoom::Unknown)?;
         }
-        Ok(Seat { gauge: self, taken: false })
+        Ok(Seat {
+            gauge: self,
+            taken: false,
+        })
     }
 
     /// Counts, unless somebody did since `arrived`.

@@ -28,7 +28,10 @@ impl KeyedHash {
     }
 
     fn hash(&self, purpose: &[u8], tenant: &TenantId, what: &[u8]) -> Vec<u8> {
-        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104, section 3)")]
+        #[expect(
+            clippy::expect_used,
+            reason = "HMAC takes keys of any length (RFC 2104, section 3)"
+        )]
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.bytes()).expect("a key of any length");
         // Neither a purpose nor a tenant contains NUL, so the parts cannot be taken for each other.
         for part in [purpose, b"\0", tenant.as_str().as_bytes(), b"\0", what] {

@@ -26,7 +26,9 @@ impl Messages {
     /// When there is nothing in it, or NUL.
     pub(crate) fn of_prompt(prompt: &str) -> Result<Self, Problem> {
         if prompt.trim().is_empty() {
-            return Err(Problem::new(Code::EmptyPrompt).detail("the prompt is empty").field("prompt"));
+            return Err(Problem::new(Code::EmptyPrompt)
+                .detail("the prompt is empty")
+                .field("prompt"));
         }
         if prompt.contains('\0') {
             return Err(Problem::new(Code::NulCharacter).field("prompt"));
@@ -41,15 +43,17 @@ impl Messages {
     /// # Errors
     /// When it is not an array of messages, when nothing in it is to be answered, or when there is NUL in it.
     pub(crate) fn of_json(text: Box<RawValue>) -> Result<Self, Problem> {
-        let parsed: Vec<Value> =
-            serde_json::from_str(text.get()).map_err(|error| body::refused("messages", &error).field("messages"))?;
+        let parsed: Vec<Value> = serde_json::from_str(text.get())
+            .map_err(|error| body::refused("messages", &error).field("messages"))?;
         for (index, message) in parsed.iter().enumerate() {
             let field = format!("messages[{index}]");
             refuse_nul(message, &field)?;
             check(message, &field)?;
         }
         if !parsed.iter().any(says_something) {
-            return Err(Problem::new(Code::EmptyPrompt).detail("no message says anything").field("messages"));
+            return Err(Problem::new(Code::EmptyPrompt)
+                .detail("no message says anything")
+                .field("messages"));
         }
         Ok(Self { text, parsed })
     }
@@ -59,9 +63,15 @@ fn check(message: &Value, field: &str) -> Result<(), Problem> {
     let Value::Object(message) = message else {
         return Err(invalid(field, "must be an object with `role` and `content`"));
     };
-    let role = message.get("role").and_then(Value::as_str).filter(|role| ROLES.contains(role));
+    let role = message
+        .get("role")
+        .and_then(Value::as_str)
+        .filter(|role| ROLES.contains(role));
     let Some(role) = role else {
-        return Err(invalid(&format!("{field}.role"), format!("must be one of {}", ROLES.join(", "))));
+        return Err(invalid(
+            &format!("{field}.role"),
+            format!("must be one of {}", ROLES.join(", ")),
+        ));
     };
     let content = format!("{field}.content");
     match message.get("content") {
@@ -70,7 +80,10 @@ fn check(message: &Value, field: &str) -> Result<(), Problem> {
             let typed = |part: &Value| part.get("type").is_some_and(Value::is_string);
             match parts.iter().position(|part| !typed(part)) {
                 None => Ok(()),
-                Some(index) => Err(invalid(&format!("{content}[{index}]"), "must be an object with a `type`")),
+                Some(index) => Err(invalid(
+                    &format!("{content}[{index}]"),
+                    "must be an object with a `type`",
+                )),
             }
         }
         // An assistant that called tools or refused has said nothing.
@@ -81,7 +94,9 @@ fn check(message: &Value, field: &str) -> Result<(), Problem> {
 
 fn says_something(message: &Value) -> bool {
     match message.get("content") {
-        Some(Value::String(text)) => !text.trim().is_empty() || message.get("role").is_some_and(|role| role == "tool"),
+        Some(Value::String(text)) => {
+            !text.trim().is_empty() || message.get("role").is_some_and(|role| role == "tool")
+        }
         Some(Value::Array(parts)) => !parts.is_empty(),
         _ => false,
     }

@@ -49,7 +49,11 @@ pub(crate) struct Admission {
 impl Admission {
     /// Hashes with this key, keeps the queue within these limits, and admits what this provider can take.
     pub(crate) fn new(key: HashKey, limits: DepthLimits, provider: ProviderFacts, reader: Reader) -> Self {
-        Self { hash: KeyedHash::new(key), depth: Depth::new(limits, reader), provider }
+        Self {
+            hash: KeyedHash::new(key),
+            depth: Depth::new(limits, reader),
+            provider,
+        }
     }
 
     /// Turns a request into a run.
@@ -59,10 +63,15 @@ impl Admission {
     /// found out.
     pub(crate) async fn admit(&self, request: ChatRequest, origin: Origin) -> Result<Admitted, Problem> {
         let valid = validate::validate(request, &self.provider)?;
-        let user = valid.user_id.as_deref().map(|user| self.user_hash(&origin.tenant, user));
+        let user = valid
+            .user_id
+            .as_deref()
+            .map(|user| self.user_hash(&origin.tenant, user));
         let idempotency = origin.idempotency_key.map(|key| Idempotency {
             key,
-            body_hmac: self.hash.body(&origin.tenant, &canonical::bytes(&valid, user.as_ref())),
+            body_hmac: self
+                .hash
+                .body(&origin.tenant, &canonical::bytes(&valid, user.as_ref())),
         });
         let estimate = estimate::estimate(&valid, self.provider.price);
         let place = self.depth.reserve(&origin.tenant).await?;

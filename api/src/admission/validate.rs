@@ -25,7 +25,14 @@ const DEFAULT_TASK_TYPE: &str = "chat";
 const NOT_BUILT: [&str; 1] = ["workflow"];
 
 /// Parameters that are set from fields of their own, or that would change how the answer is read.
-const RESERVED: [&str; 6] = ["model", "messages", "stream", "stream_options", "max_tokens", "temperature"];
+const RESERVED: [&str; 6] = [
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "temperature",
+];
 
 /// A chat request as a surface understood it; values are not checked yet.
 #[derive(Debug)]
@@ -66,7 +73,10 @@ pub(super) fn validate(request: ChatRequest, provider: &ProviderFacts) -> Result
     let task_type = task_type(request.task_type)?;
     let model = model(request.model)?;
     let priority = priority(request.priority)?;
-    let provider_hint = request.provider_hint.map(|hint| provider_hint(hint, provider)).transpose()?;
+    let provider_hint = request
+        .provider_hint
+        .map(|hint| provider_hint(hint, provider))
+        .transpose()?;
     let max_tokens = request.max_tokens.map(max_tokens).transpose()?;
     let temperature = request.temperature.map(temperature).transpose()?;
     let deadline = request.deadline_ms.map(deadline).transpose()?;
@@ -82,13 +92,22 @@ pub(super) fn validate(request: ChatRequest, provider: &ProviderFacts) -> Result
         deadline,
         metadata,
         on_interruption,
-        spec: ChatSpec { model, messages: text, max_tokens, temperature, provider_hint, params },
+        spec: ChatSpec {
+            model,
+            messages: text,
+            max_tokens,
+            temperature,
+            provider_hint,
+            params,
+        },
     })
 }
 
 /// A field whose value is not allowed.
 pub(crate) fn invalid(field: &str, why: impl std::fmt::Display) -> Problem {
-    Problem::new(Code::InvalidField).detail(format!("`{field}` {why}")).field(field)
+    Problem::new(Code::InvalidField)
+        .detail(format!("`{field}` {why}"))
+        .field(field)
 }
 
 /// Refuses NUL in any text inside a value: databases and C programs end texts there.
@@ -99,11 +118,16 @@ pub(crate) fn refuse_nul(value: &Value, field: &str) -> Result<(), Problem> {
     let found = || Problem::new(Code::NulCharacter).field(field);
     match value {
         Value::String(text) if text.contains('\0') => Err(found()),
-        Value::Array(items) => {
-            items.iter().enumerate().try_for_each(|(index, item)| refuse_nul(item, &format!("{field}[{index}]")))
-        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, item)| refuse_nul(item, &format!("{field}[{index}]"))),
         Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
-            if name.contains('\0') { Err(found()) } else { refuse_nul(value, &format!("{field}.{name}")) }
+            if name.contains('\0') {
+                Err(found())
+            } else {
+                refuse_nul(value, &format!("{field}.{name}"))
+            }
         }),
         _ => Ok(()),
     }
@@ -124,7 +148,9 @@ fn user_id(user_id: String) -> Result<String, Problem> {
 }
 
 fn task_type(task_type: Option<String>) -> Result<String, Problem> {
-    let Some(task_type) = task_type else { return Ok(DEFAULT_TASK_TYPE.to_owned()) };
+    let Some(task_type) = task_type else {
+        return Ok(DEFAULT_TASK_TYPE.to_owned());
+    };
     let task_type = text("task_type", task_type, MAX_TASK_TYPE)?;
     if NOT_BUILT.contains(&task_type.as_str()) {
         return Err(Problem::new(Code::FeatureNotAvailable)
@@ -140,7 +166,9 @@ fn task_type(task_type: Option<String>) -> Result<String, Problem> {
 }
 
 fn model(model: Option<String>) -> Result<String, Problem> {
-    let Some(model) = model else { return Ok(AUTO_MODEL.to_owned()) };
+    let Some(model) = model else {
+        return Ok(AUTO_MODEL.to_owned());
+    };
     let model = text("model", model, MAX_MODEL)?;
     if model.trim().is_empty() || model.chars().any(char::is_control) {
         return Err(invalid("model", "must be the name of a model, or `auto`"));
@@ -149,7 +177,9 @@ fn model(model: Option<String>) -> Result<String, Problem> {
 }
 
 fn priority(priority: Option<i64>) -> Result<Priority, Problem> {
-    let Some(priority) = priority else { return Ok(Priority::default()) };
+    let Some(priority) = priority else {
+        return Ok(Priority::default());
+    };
     let within = u8::try_from(priority).ok().and_then(Priority::new);
     within.ok_or_else(|| invalid("priority", format!("must be between 0 and {}", Priority::MAX)))
 }
@@ -164,18 +194,28 @@ fn provider_hint(hint: String, provider: &ProviderFacts) -> Result<String, Probl
 }
 
 fn max_tokens(max_tokens: i64) -> Result<u32, Problem> {
-    let within = u32::try_from(max_tokens).ok().filter(|tokens| (1..=MAX_TOKENS).contains(tokens));
+    let within = u32::try_from(max_tokens)
+        .ok()
+        .filter(|tokens| (1..=MAX_TOKENS).contains(tokens));
     within.ok_or_else(|| invalid("max_tokens", format!("must be between 1 and {MAX_TOKENS}")))
 }
 
 fn temperature(temperature: f64) -> Result<f64, Problem> {
     let within = (0.0..=2.0).contains(&temperature);
-    if within { Ok(temperature) } else { Err(invalid("temperature", "must be between 0 and 2")) }
+    if within {
+        Ok(temperature)
+    } else {
+        Err(invalid("temperature", "must be between 0 and 2"))
+    }
 }
 
 fn deadline(millis: i64) -> Result<Duration, Problem> {
-    let within = (1..=MAX_DEADLINE_MS).contains(&millis).then(|| u64::try_from(millis).ok()).flatten();
-    let millis = within.ok_or_else(|| invalid("deadline_ms", format!("must be between 1 and {MAX_DEADLINE_MS}")))?;
+    let within = (1..=MAX_DEADLINE_MS)
+        .contains(&millis)
+        .then(|| u64::try_from(millis).ok())
+        .flatten();
+    let millis =
+        within.ok_or_else(|| invalid("deadline_ms", format!("must be between 1 and {MAX_DEADLINE_MS}")))?;
     Ok(Duration::from_millis(millis))
 }
 
@@ -187,7 +227,10 @@ fn metadata(text: Box<RawValue>) -> Result<Box<RawValue>, Problem> {
     }
     refuse_nul(&value, "metadata")?;
     if text.get().len() > MAX_METADATA {
-        return Err(invalid("metadata", format!("may have at most {MAX_METADATA} bytes")));
+        return Err(invalid(
+            "metadata",
+            format!("may have at most {MAX_METADATA} bytes"),
+        ));
     }
     Ok(text)
 }
@@ -198,7 +241,9 @@ fn on_interruption(policy: Option<&str>) -> Result<Interruption, Problem> {
         Some("continue") => Err(Problem::new(Code::ContinueNotSupported)
             .detail("no provider here can go on from a broken answer: use `restart` or `fail`")
             .field("on_interruption")),
-        Some(policy) => policy.parse().map_err(|_| invalid("on_interruption", "must be `restart` or `fail`")),
+        Some(policy) => policy
+            .parse()
+            .map_err(|_| invalid("on_interruption", "must be `restart` or `fail`")),
     }
 }
 
@@ -207,8 +252,14 @@ fn params(params: Map<String, Value>) -> Result<Map<String, Value>, Problem> {
         let field = format!("params.{name}");
         let several = name == "n" && !matches!(value, Value::Null) && value.as_u64() != Some(1);
         if RESERVED.contains(&name.as_str()) || several {
-            let why = if several { "a run has one answer" } else { "it has a field of its own, or is set by this server" };
-            return Err(Problem::new(Code::ReservedParam).detail(format!("`{name}`: {why}")).field(field));
+            let why = if several {
+                "a run has one answer"
+            } else {
+                "it has a field of its own, or is set by this server"
+            };
+            return Err(Problem::new(Code::ReservedParam)
+                .detail(format!("`{name}`: {why}"))
+                .field(field));
         }
         if name.contains('\0') {
             return Err(Problem::new(Code::NulCharacter).field("params"));

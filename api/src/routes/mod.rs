@@ -11,5 +11,8 @@ mod native;
 
 /// Every operation with its description, without the documentation pages.
 pub(crate) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(native::router()).merge(health::router()).merge(metrics::router())
+    OpenApiRouter::new()
+        .merge(native::router())
+        .merge(health::router())
+        .merge(metrics::router())
 }

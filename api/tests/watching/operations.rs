@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::server::Server;
+use crate::server::{EventSource, Server, heard};
 use crate::stage::Stage;
 
 #[tokio::test]
@@ -53,6 +53,25 @@ async fn admins_see_the_queue_the_workers_and_what_the_load_asks_for() {
         "mcp_ledger_up 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_watches_is_counted() {
+    let stage = Stage::open().await;
+    let server = Server::start(&stage).await;
+    let run = stage.accept("local").await;
+    let mut events = EventSource::of(server.get(&format!("/mcp/v1/request/{run}/events"), &[]).await);
+    events.entry().await.unwrap();
+    let mut socket = server.socket(&format!("/mcp/v1/stream/{run}")).await;
+    heard(&mut socket).await.unwrap();
+    let text = server.get("/metrics", &[]).await.text().await.unwrap();
+    for transport in ["sse", "websocket"] {
+        // Other tests watch, too.
+        let name = format!(r#"mcp_watchers{{transport="{transport}"}} "#);
+        let count = text.lines().find_map(|line| line.strip_prefix(&name)).unwrap();
+        assert!(count.parse::<f64>().unwrap() >= 1.0, "{text}");
     }
     server.stop().await;
 }

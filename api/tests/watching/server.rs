@@ -1,6 +1,7 @@
 //! The API on a port of its own, over a stage.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use api::{ApiParts, Drain, ProviderFacts};
 use futures_util::StreamExt;
@@ -8,6 +9,7 @@ use reqwest::Response;
 use serde_json::Value;
 use shared::config::{ApiConfig, ApiKey, DepthLimits};
 use shared::dispatch::LedgerDispatch;
+use shared::telemetry::{MetricsHandle, install_metrics};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -15,6 +17,12 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::stage::Stage;
+
+/// There is one recorder per process, and so one for all tests.
+fn measured() -> MetricsHandle {
+    static RECORDER: OnceLock<MetricsHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| install_metrics().unwrap()).clone()
+}
 
 /// What a client of the WebSocket holds.
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -54,7 +62,7 @@ impl Server {
                 price: None,
                 simulated: false,
             },
-            metrics: None,
+            metrics: Some(measured()),
             drain: drain.clone(),
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

@@ -15,7 +15,9 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// The next pause: between half of 250 ms, 500 ms, 1 s, ... 5 s and the whole of it.
     pub(crate) fn pause(&mut self) -> Duration {
-        let whole = FIRST.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST);
+        let whole = FIRST
+            .saturating_mul(2_u32.saturating_pow(self.failures))
+            .min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         whole.mul_f64(rand::random_range(0.5..=1.0))
     }

@@ -73,7 +73,12 @@ pub(crate) enum Cause {
 impl ClientError {
     pub(crate) fn new(action: Action, cause: Cause, server: &Server) -> Self {
         let next = next(&action, &cause, server);
-        Self { action, cause: Box::new(cause), server: server.url().to_string(), next }
+        Self {
+            action,
+            cause: Box::new(cause),
+            server: server.url().to_string(),
+            next,
+        }
     }
 
     pub(crate) fn code(&self) -> Code {
@@ -103,12 +108,18 @@ impl ClientError {
     }
 
     pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
-        let Cause::Refused(problem) = &*self.cause else { return Vec::new() };
+        let Cause::Refused(problem) = &*self.cause else {
+            return Vec::new();
+        };
         let mut facts = vec![("status", problem.status.to_string())];
         facts.extend(problem.code.clone().map(|code| ("code", code)));
         facts.extend(problem.field.clone().map(|field| ("field", field)));
         facts.extend(problem.request_id.clone().map(|id| ("request_id", id)));
-        facts.extend(problem.retry_after.map(|seconds| ("retry_after", format!("{seconds} s"))));
+        facts.extend(
+            problem
+                .retry_after
+                .map(|seconds| ("retry_after", format!("{seconds} s"))),
+        );
         facts
     }
 
@@ -116,9 +127,13 @@ impl ClientError {
         let (server, phrase) = (&self.server, self.action.phrase());
         match &*self.cause {
             Cause::Unreachable(why) => format!("cannot reach {server} to {phrase}: {why}"),
-            Cause::BrokeOff(why) => format!("the connection to {server} broke off while it was asked to {phrase}: {why}"),
+            Cause::BrokeOff(why) => {
+                format!("the connection to {server} broke off while it was asked to {phrase}: {why}")
+            }
             Cause::Refused(problem) => format!("the server did not {phrase}: {}", problem.why()),
-            Cause::NotOurs(why) => format!("{server} does not answer like a control plane, asked to {phrase}: {why}"),
+            Cause::NotOurs(why) => {
+                format!("{server} does not answer like a control plane, asked to {phrase}: {why}")
+            }
         }
     }
 }
@@ -129,14 +144,20 @@ fn next(action: &Action, cause: &Cause, server: &Server) -> String {
         Cause::Unreachable(_) if server.is_local() => {
             "mcpctl up    (starts one here; or point --server / MCP_SERVER to yours)".to_owned()
         }
-        Cause::Unreachable(_) => format!("curl {}    (and check --server / MCP_SERVER)", server.at(&["health"])),
+        Cause::Unreachable(_) => format!(
+            "curl {}    (and check --server / MCP_SERVER)",
+            server.at(&["health"])
+        ),
         Cause::BrokeOff(_) => match action {
             Action::Submit { idempotency_key } => format!(
                 "the same command with `--idempotency-key {idempotency_key}` (if the run was accepted, it is not made twice)"
             ),
             _ => again(),
         },
-        Cause::NotOurs(_) => format!("curl {}    (and check --server / MCP_SERVER)", server.at(&["health"])),
+        Cause::NotOurs(_) => format!(
+            "curl {}    (and check --server / MCP_SERVER)",
+            server.at(&["health"])
+        ),
         Cause::Refused(problem) => match problem.status {
             401 if server.has_key() => "check the key in MCP_API_KEY or --api-key-file FILE".to_owned(),
             401 => "set MCP_API_KEY, or pass --api-key-file FILE".to_owned(),

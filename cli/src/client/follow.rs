@@ -51,8 +51,19 @@ struct Frame<'a> {
 
 impl Entry {
     fn parse(raw: Utf8Bytes) -> Result<Self, serde_json::Error> {
-        let Frame { cursor, name, at, data } = serde_json::from_str(&raw)?;
-        Ok(Self { cursor, name, at, data: data.get().into(), raw })
+        let Frame {
+            cursor,
+            name,
+            at,
+            data,
+        } = serde_json::from_str(&raw)?;
+        Ok(Self {
+            cursor,
+            name,
+            at,
+            data: data.get().into(),
+            raw,
+        })
     }
 
     /// Its type, when this program knows it.
@@ -62,7 +73,12 @@ impl Entry {
 
     /// The entry as the folds take it, when this program knows its type.
     pub(crate) fn known(&self) -> Option<LogEntry> {
-        Some(LogEntry { cursor: self.cursor, kind: self.kind()?, at: self.at, data: Arc::clone(&self.data) })
+        Some(LogEntry {
+            cursor: self.cursor,
+            kind: self.kind()?,
+            at: self.at,
+            data: Arc::clone(&self.data),
+        })
     }
 }
 
@@ -98,7 +114,11 @@ pub(crate) enum FollowError {
     Closed { refusal: Box<Refusal>, next: String },
     /// The server was away for too long.
     #[error("gave up after {} s without the server: {why}", .patience.as_secs_f64())]
-    GaveUp { why: String, patience: Duration, next: String },
+    GaveUp {
+        why: String,
+        patience: Duration,
+        next: String,
+    },
     /// A frame is not an entry of a log.
     #[error("the server sent what is not an event: {why}")]
     NotAnEvent { why: String, next: String },
@@ -116,7 +136,11 @@ impl FollowError {
         match self {
             Self::Client(error) => error.code(),
             Self::GaveUp { .. } => Code::Unreachable,
-            Self::Closed { refusal, .. } if matches!(refusal.code, close::UNAUTHORIZED | close::FORBIDDEN) => Code::Auth,
+            Self::Closed { refusal, .. }
+                if matches!(refusal.code, close::UNAUTHORIZED | close::FORBIDDEN) =>
+            {
+                Code::Auth
+            }
             Self::Closed { .. } | Self::NotAnEvent { .. } => Code::Error,
         }
     }
@@ -165,7 +189,13 @@ pub(crate) struct Follower<'c> {
 
 impl<'c> Follower<'c> {
     /// Follows `run` after the cursor, or from its start. `known`: this server has just accepted the run.
-    pub(crate) fn new(client: &'c Client, run: RunId, after: Option<Cursor>, patience: Duration, known: bool) -> Self {
+    pub(crate) fn new(
+        client: &'c Client,
+        run: RunId,
+        after: Option<Cursor>,
+        patience: Duration,
+        known: bool,
+    ) -> Self {
         Self {
             client,
             run,
@@ -235,28 +265,44 @@ impl<'c> Follower<'c> {
     fn take(&mut self, text: Utf8Bytes) -> Result<Option<Step>, FollowError> {
         let entry = Entry::parse(text).map_err(|error| FollowError::NotAnEvent {
             why: error.to_string(),
-            next: format!("curl {}    (is this a control plane?)", self.client.server().at(&["health"])),
+            next: format!(
+                "curl {}    (is this a control plane?)",
+                self.client.server().at(&["health"])
+            ),
         })?;
         let last = self.last.unwrap_or(Cursor::START);
         if entry.cursor <= last {
             self.heard();
             return Ok(None);
         }
-        let follows = if entry.cursor.epoch == last.epoch { last.seq.checked_add(1) } else { Some(1) };
+        let follows = if entry.cursor.epoch == last.epoch {
+            last.seq.checked_add(1)
+        } else {
+            Some(1)
+        };
         if follows != Some(entry.cursor.seq) {
-            return self.lost(format!("a hole between {last} and {}", entry.cursor), None).map(Some);
+            return self
+                .lost(format!("a hole between {last} and {}", entry.cursor), None)
+                .map(Some);
         }
         self.heard();
         self.last = Some(entry.cursor);
-        self.end = entry.kind().and_then(EventType::terminal_status).map(|status| End {
-            status,
-            error: serde_json::from_str(&entry.data).ok().filter(|_| status == Status::Failed),
-        });
+        self.end = entry
+            .kind()
+            .and_then(EventType::terminal_status)
+            .map(|status| End {
+                status,
+                error: serde_json::from_str(&entry.data)
+                    .ok()
+                    .filter(|_| status == Status::Failed),
+            });
         Ok(Some(Step::Entry(entry)))
     }
 
     async fn closed(&mut self, frame: Option<CloseFrame>) -> Result<Option<Step>, FollowError> {
-        let (code, reason) = frame.map_or((0, String::new()), |frame| (u16::from(frame.code), frame.reason.to_string()));
+        let (code, reason) = frame.map_or((0, String::new()), |frame| {
+            (u16::from(frame.code), frame.reason.to_string())
+        });
         if close::REFUSALS.contains(&code) {
             return Err(self.refused(code, reason));
         }
@@ -265,7 +311,10 @@ impl<'c> Follower<'c> {
             match self.client.result(self.run).await {
                 Ok(Outcome::Ended(reply)) => {
                     self.socket = None;
-                    self.end = Some(End { status: reply.value.status, error: reply.value.error });
+                    self.end = Some(End {
+                        status: reply.value.status,
+                        error: reply.value.error,
+                    });
                     return Ok(None);
                 }
                 Ok(Outcome::Unfinished(_)) => {}
@@ -273,8 +322,13 @@ impl<'c> Follower<'c> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let why = if reason.is_empty() { format!("close code {code}") } else { reason };
-        self.lost(format!("the server ended the stream before the run: {why}"), None).map(Some)
+        let why = if reason.is_empty() {
+            format!("close code {code}")
+        } else {
+            reason
+        };
+        self.lost(format!("the server ended the stream before the run: {why}"), None)
+            .map(Some)
     }
 
     fn refused(&self, code: u16, reason: String) -> FollowError {
@@ -286,10 +340,18 @@ impl<'c> Follower<'c> {
         let server = self.client.server();
         let next = match code {
             close::UNKNOWN_RUN => server.command("list"),
-            close::UNAUTHORIZED | close::FORBIDDEN => "use a key that may do this: MCP_API_KEY or --api-key-file FILE".to_owned(),
-            _ => format!("{}    (from the start)", server.command(&format!("tail {}", self.run))),
+            close::UNAUTHORIZED | close::FORBIDDEN => {
+                "use a key that may do this: MCP_API_KEY or --api-key-file FILE".to_owned()
+            }
+            _ => format!(
+                "{}    (from the start)",
+                server.command(&format!("tail {}", self.run))
+            ),
         };
-        FollowError::Closed { refusal: Box::new(Refusal { code, why }), next }
+        FollowError::Closed {
+            refusal: Box::new(Refusal { code, why }),
+            next,
+        }
     }
 
     /// The server is there.
@@ -301,7 +363,11 @@ impl<'c> Follower<'c> {
     fn lost(&mut self, why: String, retry_after: Option<u64>) -> Result<Step, FollowError> {
         self.socket = None;
         if self.away_since.get_or_insert_with(Instant::now).elapsed() >= self.patience {
-            return Err(FollowError::GaveUp { why, patience: self.patience, next: self.go_on() });
+            return Err(FollowError::GaveUp {
+                why,
+                patience: self.patience,
+                next: self.go_on(),
+            });
         }
         let asked = Duration::from_secs(retry_after.unwrap_or(0)).min(LONGEST_RETRY_AFTER);
         self.pause = self.backoff.pause().max(asked);
@@ -315,7 +381,8 @@ impl<'c> Follower<'c> {
 
 /// The command that goes on where this one stopped.
 pub(crate) fn go_on(client: &Client, run: RunId, after: Option<Cursor>) -> String {
-    let after = after.map(|cursor| format!(" --after {cursor}")).unwrap_or_default();
+    let after = after
+        .map(|cursor| format!(" --after {cursor}"))
+        .unwrap_or_default();
     client.server().command(&format!("tail {run}{after}"))
 }
-

@@ -76,16 +76,27 @@ impl Client {
     }
 
     /// Hands in a run. The same key with the same body is the same run.
-    pub(crate) async fn submit(&self, run: &NewRun, idempotency_key: &str) -> Result<Reply<Accepted>, ClientError> {
-        let action = Action::Submit { idempotency_key: idempotency_key.to_owned() };
-        let request = self.request(Method::POST, &["request"]).header("idempotency-key", idempotency_key).json(run);
+    pub(crate) async fn submit(
+        &self,
+        run: &NewRun,
+        idempotency_key: &str,
+    ) -> Result<Reply<Accepted>, ClientError> {
+        let action = Action::Submit {
+            idempotency_key: idempotency_key.to_owned(),
+        };
+        let request = self
+            .request(Method::POST, &["request"])
+            .header("idempotency-key", idempotency_key)
+            .json(run);
         let response = self.send(&action, request).await?;
         self.reply(&action, response).await
     }
 
     pub(crate) async fn status(&self, run: RunId) -> Result<Reply<RunView>, ClientError> {
         let action = Action::Status(run);
-        let response = self.send(&action, self.request(Method::GET, &["request", &run.to_string()])).await?;
+        let response = self
+            .send(&action, self.request(Method::GET, &["request", &run.to_string()]))
+            .await?;
         self.reply(&action, response).await
     }
 
@@ -103,12 +114,19 @@ impl Client {
     /// Asks for the run's end. The answer says whether it has come.
     pub(crate) async fn cancel(&self, run: RunId) -> Result<Reply<RunView>, ClientError> {
         let action = Action::Cancel(run);
-        let response = self.send(&action, self.request(Method::POST, &["cancel", &run.to_string()])).await?;
+        let response = self
+            .send(&action, self.request(Method::POST, &["cancel", &run.to_string()]))
+            .await?;
         self.reply(&action, response).await
     }
 
     pub(crate) async fn list(&self, query: &ListQuery) -> Result<Reply<Page>, ClientError> {
-        let response = self.send(&Action::List, self.request(Method::GET, &["requests"]).query(query)).await?;
+        let response = self
+            .send(
+                &Action::List,
+                self.request(Method::GET, &["requests"]).query(query),
+            )
+            .await?;
         self.reply(&Action::List, response).await
     }
 
@@ -119,8 +137,15 @@ impl Client {
     }
 
     /// Sends it. What comes back is not a refusal.
-    pub(super) async fn send(&self, action: &Action, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|error| self.broken(action, &error))?;
+    pub(super) async fn send(
+        &self,
+        action: &Action,
+        request: RequestBuilder,
+    ) -> Result<Response, ClientError> {
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.broken(action, &error))?;
         let status = response.status();
         if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response);
@@ -128,7 +153,10 @@ impl Client {
         let headers = response.headers().clone();
         // A refusal whose body got lost is still a refusal.
         let body = response.text().await.unwrap_or_default();
-        Err(self.error(action, Cause::Refused(Problem::read(status.as_u16(), &headers, &body))))
+        Err(self.error(
+            action,
+            Cause::Refused(Problem::read(status.as_u16(), &headers, &body)),
+        ))
     }
 
     pub(super) fn error(&self, action: &Action, cause: Cause) -> ClientError {
@@ -137,13 +165,27 @@ impl Client {
 
     pub(super) fn broken(&self, action: &Action, error: &reqwest::Error) -> ClientError {
         let why = root(error);
-        let cause = if error.is_connect() { Cause::Unreachable(why) } else { Cause::BrokeOff(why) };
+        let cause = if error.is_connect() {
+            Cause::Unreachable(why)
+        } else {
+            Cause::BrokeOff(why)
+        };
         self.error(action, cause)
     }
 
-    async fn reply<T: DeserializeOwned>(&self, action: &Action, response: Response) -> Result<Reply<T>, ClientError> {
-        let replayed = response.headers().get("idempotent-replayed").is_some_and(|value| value == "true");
-        let raw = response.text().await.map_err(|error| self.broken(action, &error))?;
+    async fn reply<T: DeserializeOwned>(
+        &self,
+        action: &Action,
+        response: Response,
+    ) -> Result<Reply<T>, ClientError> {
+        let replayed = response
+            .headers()
+            .get("idempotent-replayed")
+            .is_some_and(|value| value == "true");
+        let raw = response
+            .text()
+            .await
+            .map_err(|error| self.broken(action, &error))?;
         match serde_json::from_str(&raw) {
             Ok(value) => Ok(Reply { raw, value, replayed }),
             Err(error) => Err(self.error(action, Cause::NotOurs(error.to_string()))),

@@ -33,19 +33,28 @@ impl Problem {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         // Only an object can be ours; serde would also read a struct from a list.
         let object = body.trim_start().starts_with('{');
-        let mut problem: Self = serde_json::from_str(body).ok().filter(|_| object).unwrap_or_else(|| Self {
-            detail: excerpt(body),
-            ..Self::default()
-        });
+        let mut problem: Self = serde_json::from_str(body)
+            .ok()
+            .filter(|_| object)
+            .unwrap_or_else(|| Self {
+                detail: excerpt(body),
+                ..Self::default()
+            });
         problem.status = status;
         problem.retry_after = header(RETRY_AFTER.as_str()).and_then(|value| value.trim().parse().ok());
-        problem.request_id = problem.request_id.or_else(|| header("x-request-id").map(str::to_owned));
+        problem.request_id = problem
+            .request_id
+            .or_else(|| header("x-request-id").map(str::to_owned));
         problem
     }
 
     /// Why, in one sentence.
     pub(crate) fn why(&self) -> String {
-        let said = self.detail.as_deref().or(self.title.as_deref()).filter(|text| !text.is_empty());
+        let said = self
+            .detail
+            .as_deref()
+            .or(self.title.as_deref())
+            .filter(|text| !text.is_empty());
         said.map_or_else(|| format!("HTTP status {}", self.status), str::to_owned)
     }
 }
@@ -76,9 +85,15 @@ mod tests {
         let body = r#"{"type":"about:blank","title":"T","status":429,"detail":"D","code":"queue_full","field":"a.b",
             "request_id":"req_1","extension":1}"#;
         let problem = Problem::read(429, &headers, body);
-        assert_eq!((problem.status, problem.retry_after, problem.why().as_str()), (429, Some(7), "D"));
+        assert_eq!(
+            (problem.status, problem.retry_after, problem.why().as_str()),
+            (429, Some(7), "D")
+        );
         assert_eq!(problem.code.as_deref(), Some("queue_full"));
-        assert_eq!((problem.field.as_deref(), problem.request_id.as_deref()), (Some("a.b"), Some("req_1")));
+        assert_eq!(
+            (problem.field.as_deref(), problem.request_id.as_deref()),
+            (Some("a.b"), Some("req_1"))
+        );
     }
 
     #[test]

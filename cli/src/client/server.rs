@@ -72,7 +72,10 @@ impl Server {
     pub(crate) fn of(args: &ServerArgs) -> Result<Self, CliError> {
         let key = match &args.api_key_file {
             Some(path) => Some(read_key(path)?),
-            None => env::var(KEY_VARIABLE).ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty()),
+            None => env::var(KEY_VARIABLE)
+                .ok()
+                .map(|key| key.trim().to_owned())
+                .filter(|key| !key.is_empty()),
         };
         let mut flags = String::new();
         let from_environment = env::var("MCP_SERVER").is_ok_and(|set| set.parse() == Ok(args.server.clone()));
@@ -80,9 +83,13 @@ impl Server {
             flags.push_str(&format!(" --server {}", args.server));
         }
         if let Some(path) = &args.api_key_file {
-            flags.push_str(&format!(" --api-key-file {}", path.display()));
+            flags.push_str(&format!(" --api-key-file {}", quoted(&path.to_string_lossy())));
         }
-        let server = Self { url: args.server.clone(), key: key.map(Into::into), flags };
+        let server = Self {
+            url: args.server.clone(),
+            key: key.map(Into::into),
+            flags,
+        };
         server.authorization()?;
         Ok(server)
     }
@@ -114,7 +121,8 @@ impl Server {
         let Some(key) = &self.key else { return Ok(None) };
         let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).map_err(|_| {
             CliError::Usage {
-                problem: "the API key holds characters that no key has (control characters or line ends)".to_owned(),
+                problem: "the API key holds characters that no key has (control characters or line ends)"
+                    .to_owned(),
                 next: format!("set {KEY_VARIABLE}, or --api-key-file FILE, to the key and nothing else"),
             }
         })?;
@@ -125,6 +133,16 @@ impl Server {
     /// A command to type that means this server.
     pub(crate) fn command(&self, command: &str) -> String {
         format!("mcpctl {command}{}", self.flags)
+    }
+}
+
+/// As a shell reads it back.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -146,32 +164,65 @@ mod tests {
     use super::*;
 
     fn server(url: &str) -> Server {
-        Server { url: url.parse().unwrap(), key: Some("sk-secret".to_owned().into()), flags: String::new() }
+        Server {
+            url: url.parse().unwrap(),
+            key: Some("sk-secret".to_owned().into()),
+            flags: String::new(),
+        }
     }
 
     #[test]
     fn only_addresses_of_servers() {
-        for bad in ["127.0.0.1:8000", "localhost:8000", "ftp://x", "http://u:p@x", "http://x/?a=1", "http://x/#a", "x y"] {
+        for bad in [
+            "127.0.0.1:8000",
+            "localhost:8000",
+            "ftp://x",
+            "http://u:p@x",
+            "http://x/?a=1",
+            "http://x/#a",
+            "x y",
+        ] {
             assert!(bad.parse::<ServerUrl>().is_err(), "{bad}");
         }
         assert_eq!("".parse::<ServerUrl>().unwrap().to_string(), ServerUrl::DEFAULT);
-        assert_eq!("http://[::1]:8000/".parse::<ServerUrl>().unwrap().to_string(), "http://[::1]:8000");
+        assert_eq!(
+            "http://[::1]:8000/".parse::<ServerUrl>().unwrap().to_string(),
+            "http://[::1]:8000"
+        );
     }
 
     #[test]
     fn a_path_in_front_is_kept_and_segments_are_encoded() {
-        assert_eq!(server("https://host/mcp/").at(&["v1", "a/../b"]).as_str(), "https://host/mcp/v1/a%2F..%2Fb");
+        assert_eq!(
+            server("https://host/mcp/").at(&["v1", "a/../b"]).as_str(),
+            "https://host/mcp/v1/a%2F..%2Fb"
+        );
         assert_eq!(server("http://host:1").at(&["v1"]).as_str(), "http://host:1/v1");
     }
 
     #[test]
     fn loopback() {
-        for local in ["http://127.0.0.1:8000", "http://localhost", "http://[::1]", "http://127.8.8.8"] {
+        for local in [
+            "http://127.0.0.1:8000",
+            "http://localhost",
+            "http://[::1]",
+            "http://127.8.8.8",
+        ] {
             assert!(server(local).is_local(), "{local}");
         }
-        for far in ["http://10.0.0.1", "https://example.org", "http://localhost.example.org"] {
+        for far in [
+            "http://10.0.0.1",
+            "https://example.org",
+            "http://localhost.example.org",
+        ] {
             assert!(!server(far).is_local(), "{far}");
         }
+    }
+
+    #[test]
+    fn a_path_in_a_suggested_command_survives_the_shell() {
+        assert_eq!(quoted("/etc/key-1.txt"), "/etc/key-1.txt");
+        assert_eq!(quoted("/my keys/it's"), r"'/my keys/it'\''s'");
     }
 
     #[test]

@@ -27,13 +27,20 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// Opens the stream after `after`, or from the start.
 pub(super) async fn open(client: &Client, run: RunId, after: Option<Cursor>) -> Result<Socket, ClientError> {
     let action = Action::Stream(run);
-    timeout(HANDSHAKE, shake_hands(client, &action, run, after)).await.unwrap_or_else(|_| {
-        let why = format!("no stream within {} s", HANDSHAKE.as_secs());
-        Err(client.error(&action, Cause::BrokeOff(why)))
-    })
+    timeout(HANDSHAKE, shake_hands(client, &action, run, after))
+        .await
+        .unwrap_or_else(|_| {
+            let why = format!("no stream within {} s", HANDSHAKE.as_secs());
+            Err(client.error(&action, Cause::BrokeOff(why)))
+        })
 }
 
-async fn shake_hands(client: &Client, action: &Action, run: RunId, after: Option<Cursor>) -> Result<Socket, ClientError> {
+async fn shake_hands(
+    client: &Client,
+    action: &Action,
+    run: RunId,
+    after: Option<Cursor>,
+) -> Result<Socket, ClientError> {
     let key = generate_key();
     let mut request = client
         .request(Method::GET, &["stream", &run.to_string()])
@@ -45,12 +52,23 @@ async fn shake_hands(client: &Client, action: &Action, run: RunId, after: Option
         request = request.query(&[("after", after.to_string())]);
     }
     let response = client.send(action, request).await?;
-    let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT).map(|value| value.as_bytes().to_owned());
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS || accept != Some(derive_accept_key(key.as_bytes()).into_bytes()) {
-        let why = format!("no WebSocket at {} (does a proxy in between let them pass?)", response.url().path());
+    let accept = response
+        .headers()
+        .get(SEC_WEBSOCKET_ACCEPT)
+        .map(|value| value.as_bytes().to_owned());
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS
+        || accept != Some(derive_accept_key(key.as_bytes()).into_bytes())
+    {
+        let why = format!(
+            "no WebSocket at {} (does a proxy in between let them pass?)",
+            response.url().path()
+        );
         return Err(client.error(action, Cause::NotOurs(why)));
     }
-    let upgraded = response.upgrade().await.map_err(|error| client.broken(action, &error))?;
+    let upgraded = response
+        .upgrade()
+        .await
+        .map_err(|error| client.broken(action, &error))?;
     Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
 }
 

@@ -132,8 +132,15 @@ impl ResultView {
     /// What the provider counted, under the names that OpenAI's two APIs and most others use.
     pub(crate) fn tokens(&self) -> Option<Tokens> {
         let usage = self.usage.as_ref()?;
-        let count = |names: [&str; 2]| names.iter().find_map(|name| usage.get(name).and_then(Value::as_u64));
-        let (input, output) = (count(["input_tokens", "prompt_tokens"])?, count(["output_tokens", "completion_tokens"])?);
+        let count = |names: [&str; 2]| {
+            names
+                .iter()
+                .find_map(|name| usage.get(name).and_then(Value::as_u64))
+        };
+        let (input, output) = (
+            count(["input_tokens", "prompt_tokens"])?,
+            count(["output_tokens", "completion_tokens"])?,
+        );
         Some(Tokens { input, output })
     }
 }

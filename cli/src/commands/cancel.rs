@@ -27,9 +27,16 @@ pub(crate) async fn run(args: CancelArgs) -> Result<(), CliError> {
     }
     let (done, hint) = match reply.value.status {
         Status::Cancelled => ("cancelled", None),
-        _ => ("cancelling", Some(client.server().command(&format!("status {run}")))),
+        _ => (
+            "cancelling",
+            Some(client.server().command(&format!("status {run}"))),
+        ),
     };
-    let label = if reply.value.simulated { format!("  {SIMULATED}") } else { String::new() };
+    let label = if reply.value.simulated {
+        format!("  {SIMULATED}")
+    } else {
+        String::new()
+    };
     screen.line(&format!("{run}  {done}{label}")).await?;
     if let Some(hint) = hint {
         screen.note(&format!("its worker has been told: {hint}")).await?;

@@ -40,6 +40,8 @@ impl Following {
             }
         };
         tokio::select! {
+            // In this order, so that what is out is known to be out when Ctrl-C comes with it.
+            biased;
             end = self.tell(client, screen, &told) => end,
             () = expired => {
                 let next = client.server().command(&format!("tail {}", self.run));
@@ -52,7 +54,12 @@ impl Following {
         }
     }
 
-    async fn tell(self, client: &Client, screen: &mut Screen, told: &Cell<Option<Cursor>>) -> Result<End, CliError> {
+    async fn tell(
+        self,
+        client: &Client,
+        screen: &mut Screen,
+        told: &Cell<Option<Cursor>>,
+    ) -> Result<End, CliError> {
         let mut follower = Follower::new(client, self.run, self.after, self.patience, self.known);
         let mut narrator = Narrator::new(self.manner, self.after);
         screen.busy("connecting".to_owned());
@@ -76,7 +83,12 @@ impl Following {
 }
 
 /// Ok for an answer, an error for a run without one.
-pub(super) fn verdict(client: &Client, run: RunId, status: Status, error: Option<ErrorView>) -> Result<(), CliError> {
+pub(super) fn verdict(
+    client: &Client,
+    run: RunId,
+    status: Status,
+    error: Option<ErrorView>,
+) -> Result<(), CliError> {
     if status == Status::Succeeded {
         return Ok(());
     }
@@ -85,7 +97,13 @@ pub(super) fn verdict(client: &Client, run: RunId, status: Status, error: Option
         _ => client.server().command(&format!("tail {run} --events")),
     };
     let (code, message) = error.map(|error| (error.code, error.message)).unzip();
-    Err(CliError::RunEnded { run, status, code, message, next })
+    Err(CliError::RunEnded {
+        run,
+        status,
+        code,
+        message,
+        next,
+    })
 }
 
 async fn interrupted() {

@@ -4,7 +4,9 @@ use serde_json::{Map, Value};
 
 /// `KEY=VALUE`: a value that is JSON is that JSON (`top_p=0.9`, `stop=["\n"]`), any other is a string.
 pub(super) fn key_value(text: &str) -> Result<(String, Value), String> {
-    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as `top_p=0.9`")?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("expected KEY=VALUE, such as `top_p=0.9`")?;
     if key.is_empty() {
         return Err("the key before `=` is missing".to_owned());
     }

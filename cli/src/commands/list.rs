@@ -54,12 +54,20 @@ pub(crate) async fn run(args: ListArgs) -> Result<(), CliError> {
     }
     if reply.value.requests.is_empty() {
         let next = client.server().command("submit \"Hello\" --follow");
-        screen.note(&format!("no runs that match; to make one: {next}")).await?;
+        screen
+            .note(&format!("no runs that match; to make one: {next}"))
+            .await?;
         return Ok(());
     }
-    screen.line(&run_table::of_many(&reply.value.requests, args.all_tenants)).await?;
+    screen
+        .line(&run_table::of_many(&reply.value.requests, args.all_tenants))
+        .await?;
     if let Some(cursor) = &reply.value.next_cursor {
-        screen.note(&format!("there are more: the same command with --cursor {cursor}")).await?;
+        screen
+            .note(&format!(
+                "there are more: the same command with --cursor {cursor}"
+            ))
+            .await?;
     }
     Ok(())
 }

@@ -59,7 +59,13 @@ struct Data {
 
 impl Narrator {
     pub(super) fn new(manner: Manner, from: Option<Cursor>) -> Self {
-        Self { manner, from, transcript: Transcript::default(), shown: false, summary: Summary::default() }
+        Self {
+            manner,
+            from,
+            transcript: Transcript::default(),
+            shown: false,
+            summary: Summary::default(),
+        }
     }
 
     /// Tells of the next entry.
@@ -69,8 +75,15 @@ impl Narrator {
         match self.manner {
             Manner::Json => Ok(screen.json(&entry.raw).await?),
             Manner::Events => {
-                let label = if data.simulated { format!("  {SIMULATED}") } else { String::new() };
-                let line = format!("{:<6} {}  {:<16} {}{label}", entry.cursor, entry.at, entry.name, entry.data);
+                let label = if data.simulated {
+                    format!("  {SIMULATED}")
+                } else {
+                    String::new()
+                };
+                let line = format!(
+                    "{:<6} {}  {:<16} {}{label}",
+                    entry.cursor, entry.at, entry.name, entry.data
+                );
                 Ok(screen.line(&line).await?)
             }
             Manner::Answer | Manner::Silent => self.tell(entry, data, screen).await,
@@ -89,7 +102,12 @@ impl Narrator {
             }
             EventType::ProviderFailed => {
                 let what = data.message.unwrap_or_else(|| "no reason given".to_owned());
-                screen.note(&format!("{} failed: {what}", data.provider.as_deref().unwrap_or("the provider"))).await?;
+                screen
+                    .note(&format!(
+                        "{} failed: {what}",
+                        data.provider.as_deref().unwrap_or("the provider")
+                    ))
+                    .await?;
             }
             EventType::OutputDelta => {
                 self.fold(entry);
@@ -99,12 +117,22 @@ impl Narrator {
                 }
             }
             EventType::UsageReported => {
-                self.summary.usage = data.input_tokens.zip(data.output_tokens).map(|(input, output)| Tokens { input, output });
+                self.summary.usage = data
+                    .input_tokens
+                    .zip(data.output_tokens)
+                    .map(|(input, output)| Tokens { input, output });
                 self.summary.cost = data.cost_usd;
             }
             EventType::RunRequeued => {
-                let why = data.reason.as_deref().unwrap_or("no reason given").replace('_', " ");
-                let when = data.not_before.map(|moment| format!(", not before {moment}")).unwrap_or_default();
+                let why = data
+                    .reason
+                    .as_deref()
+                    .unwrap_or("no reason given")
+                    .replace('_', " ");
+                let when = data
+                    .not_before
+                    .map(|moment| format!(", not before {moment}"))
+                    .unwrap_or_default();
                 screen.note(&format!("queued again: {why}{when}")).await?;
                 screen.busy("queued again".to_owned());
             }
@@ -119,17 +147,23 @@ impl Narrator {
         let before = self.transcript.answer().text;
         self.fold(entry);
         let kept = self.transcript.answer().text;
-        let unseen = data.void_after.filter(|void_after| self.from.is_some_and(|from| *void_after < from));
+        let unseen = data
+            .void_after
+            .filter(|void_after| self.from.is_some_and(|from| *void_after < from));
         if self.manner == Manner::Answer {
             if let Some(void_after) = unseen {
                 screen.end_line().await?;
-                let note = format!("the answer was interrupted: it starts anew after {void_after}, before what is printed here");
+                let note = format!(
+                    "the answer was interrupted: it starts anew after {void_after}, before what is printed here"
+                );
                 screen.note(&note).await?;
                 self.from = Some(void_after);
                 self.shown = false;
             } else if self.shown && before != kept {
                 screen.end_line().await?;
-                screen.note("the answer was interrupted and starts anew: what was printed of it so far is void").await?;
+                screen
+                    .note("the answer was interrupted and starts anew: what was printed of it so far is void")
+                    .await?;
                 screen.piece(&kept).await?;
                 self.shown = !kept.is_empty();
             }
@@ -158,7 +192,12 @@ impl Narrator {
         let mut more: Vec<String> = self.transcript.answer().message.keys().cloned().collect();
         more.retain(|key| key != "role");
         if !more.is_empty() {
-            screen.note(&format!("the answer is more than its text ({}): see the result as JSON", more.join(", "))).await?;
+            screen
+                .note(&format!(
+                    "the answer is more than its text ({}): see the result as JSON",
+                    more.join(", ")
+                ))
+                .await?;
         }
         self.summary.status = Some(end.status.to_string());
         screen.note(&self.summary.line()).await?;

@@ -42,10 +42,21 @@ pub(super) async fn show(
     } else {
         screen.piece(result.text.as_deref().unwrap_or_default()).await?;
         screen.end_line().await?;
-        let more: Vec<&str> = result.message.iter().flatten().map(|(key, _)| key.as_str()).filter(|key| *key != "role").collect();
+        let more: Vec<&str> = result
+            .message
+            .iter()
+            .flatten()
+            .map(|(key, _)| key.as_str())
+            .filter(|key| *key != "role")
+            .collect();
         if !more.is_empty() {
             let json = client.server().command(&format!("result {run} -o json"));
-            screen.note(&format!("the answer is more than its text ({}): {json}", more.join(", "))).await?;
+            screen
+                .note(&format!(
+                    "the answer is more than its text ({}): {json}",
+                    more.join(", ")
+                ))
+                .await?;
         }
         screen.note(&Summary::of_result(result).line()).await?;
     }
@@ -53,5 +64,9 @@ pub(super) async fn show(
 }
 
 pub(super) fn unfinished(client: &Client, run: RunId, status: Status) -> CliError {
-    CliError::Unfinished { run, status, next: client.server().command(&format!("tail {run}")) }
+    CliError::Unfinished {
+        run,
+        status,
+        next: client.server().command(&format!("tail {run}")),
+    }
 }

@@ -13,7 +13,10 @@ pub(super) fn of_one(run: &RunView) -> String {
     }
     table.row(["status", run.status.as_str()]);
     table.row(["kind", &run.kind]);
-    let priority = run.priority.map(|priority| format!(" (priority {priority})")).unwrap_or_default();
+    let priority = run
+        .priority
+        .map(|priority| format!(" (priority {priority})"))
+        .unwrap_or_default();
     table.row(["class", &format!("{}{priority}", run.class)]);
     let mut optional = |name: &str, value: Option<&str>| {
         if let Some(value) = value {

@@ -33,27 +33,44 @@ pub(crate) struct SimulateArgs {
 pub(crate) async fn run(args: SimulateArgs) -> Result<(), CliError> {
     let broken = |what: &str, next: &str| {
         let (what, next) = (what.to_owned(), next.to_owned());
-        |error: std::io::Error| CliError::Service { what, source: error.into(), next }
+        |error: std::io::Error| CliError::Service {
+            what,
+            source: error.into(),
+            next,
+        }
     };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await.map_err(broken(
-        &format!("cannot listen on 127.0.0.1:{}", args.port),
-        "mcpctl simulate --port 0    (any port that is free)",
-    ))?;
-    let address = listener.local_addr().map_err(broken("the listener has no address", "mcpctl simulate --port 0"))?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port))
+        .await
+        .map_err(broken(
+            &format!("cannot listen on 127.0.0.1:{}", args.port),
+            "mcpctl simulate --port 0    (any port that is free)",
+        ))?;
+    let address = listener
+        .local_addr()
+        .map_err(broken("the listener has no address", "mcpctl simulate --port 0"))?;
     let base_url = format!("http://{address}/v1");
     // Before the address is told, so that nobody can stop it too early.
     let stopped = stop_signal().map_err(broken("cannot listen for signals", "mcpctl simulate"))?;
     let mut screen = Screen::new(args.output.format);
     match screen.format {
-        Format::Json => screen.json(&serde_json::json!({ "base_url": base_url, "simulated": true }).to_string()).await?,
+        Format::Json => {
+            screen
+                .json(&serde_json::json!({ "base_url": base_url, "simulated": true }).to_string())
+                .await?
+        }
         Format::Text => {
             screen.line(&base_url).await?;
-            screen.note(&format!("{SIMULATED} · seed {} · Ctrl-C ends it", args.seed)).await?;
+            screen
+                .note(&format!("{SIMULATED} · seed {} · Ctrl-C ends it", args.seed))
+                .await?;
             screen.note(&format!("try: curl {base_url}/models")).await?;
         }
     }
     let shutdown = CancellationToken::new();
-    let config = SimulatorConfig { seed: args.seed, ..SimulatorConfig::default() };
+    let config = SimulatorConfig {
+        seed: args.seed,
+        ..SimulatorConfig::default()
+    };
     let serving = simulator::serve(listener, config, shutdown.clone());
     let stopping = async {
         stopped.await;

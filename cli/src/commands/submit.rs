@@ -104,7 +104,10 @@ pub(crate) async fn run(args: SubmitArgs) -> Result<(), CliError> {
     let (client, mut screen) = begin(&args.server, args.output)?;
     let mode = args.mode(screen.stdout_is_terminal);
     let patience = args.patience.reconnect_for;
-    let key = args.idempotency_key.clone().unwrap_or_else(|| format!("mcpctl-{:032x}", rand::random::<u128>()));
+    let key = args
+        .idempotency_key
+        .clone()
+        .unwrap_or_else(|| format!("mcpctl-{:032x}", rand::random::<u128>()));
     let body = args.into_body()?;
     screen.busy("submitting".to_owned());
     let accepted = client.submit(&body, &key).await?;
@@ -121,7 +124,9 @@ async fn detach(accepted: &Reply<Accepted>, screen: &mut Screen) -> Result<(), C
         return Ok(screen.json(&accepted.raw).await?);
     }
     screen.line(&accepted.value.request_id.to_string()).await?;
-    Ok(screen.note(&summary::accepted(&accepted.value, accepted.replayed)).await?)
+    Ok(screen
+        .note(&summary::accepted(&accepted.value, accepted.replayed))
+        .await?)
 }
 
 async fn follow(
@@ -137,10 +142,19 @@ async fn follow(
     if screen.format == Format::Json {
         screen.json(&accepted.raw).await?;
     } else {
-        screen.note(&summary::accepted(&accepted.value, accepted.replayed)).await?;
+        screen
+            .note(&summary::accepted(&accepted.value, accepted.replayed))
+            .await?;
     }
     let run = accepted.value.request_id;
-    let following = Following { run, after: None, manner, patience, limit: None, known: true };
+    let following = Following {
+        run,
+        after: None,
+        manner,
+        patience,
+        limit: None,
+        known: true,
+    };
     let end = following.to_the_end(client, screen).await?;
     verdict(client, run, end.status, end.error)
 }
@@ -153,7 +167,14 @@ async fn wait(
     screen: &mut Screen,
 ) -> Result<(), CliError> {
     let run = accepted.request_id;
-    let following = Following { run, after: None, manner: Manner::Silent, patience, limit, known: true };
+    let following = Following {
+        run,
+        after: None,
+        manner: Manner::Silent,
+        patience,
+        limit,
+        known: true,
+    };
     following.to_the_end(client, screen).await?;
     match client.result(run).await? {
         Outcome::Ended(reply) => result::show(client, run, &reply, screen).await,
@@ -186,7 +207,9 @@ impl SubmitArgs {
             provider_hint: self.provider,
             max_tokens: self.max_tokens,
             temperature: self.temperature,
-            deadline_ms: self.deadline.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+            deadline_ms: self
+                .deadline
+                .map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
             metadata: fields("--metadata", self.metadata)?,
             on_interruption: self.on_interruption,
             params: fields("--param", self.params)?,
@@ -195,7 +218,10 @@ impl SubmitArgs {
 }
 
 fn temperature(text: &str) -> Result<f64, &'static str> {
-    text.parse().ok().filter(|value: &f64| value.is_finite()).ok_or("expected a number from 0 to 2")
+    text.parse()
+        .ok()
+        .filter(|value: &f64| value.is_finite())
+        .ok_or("expected a number from 0 to 2")
 }
 
 fn fields(flag: &str, pairs: Vec<(String, Value)>) -> Result<Map<String, Value>, CliError> {
@@ -204,10 +230,12 @@ fn fields(flag: &str, pairs: Vec<(String, Value)>) -> Result<Map<String, Value>,
 
 fn read_stdin() -> Result<String, CliError> {
     let mut prompt = String::new();
-    io::stdin()
-        .lock()
-        .read_to_string(&mut prompt)
-        .map_err(|error| usage(format!("cannot read the prompt from stdin: {error}"), "echo 'Hello' | mcpctl submit -"))?;
+    io::stdin().lock().read_to_string(&mut prompt).map_err(|error| {
+        usage(
+            format!("cannot read the prompt from stdin: {error}"),
+            "echo 'Hello' | mcpctl submit -",
+        )
+    })?;
     Ok(prompt)
 }
 
@@ -215,11 +243,18 @@ fn read_messages(path: &Path) -> Result<Value, CliError> {
     let bad = |why: String| usage(format!("--message-file {}: {why}", path.display()), MESSAGES);
     let text = fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
     let messages: Value = serde_json::from_str(&text).map_err(|error| bad(format!("not JSON: {error}")))?;
-    if messages.is_array() { Ok(messages) } else { Err(bad("not a JSON array".to_owned())) }
+    if messages.is_array() {
+        Ok(messages)
+    } else {
+        Err(bad("not a JSON array".to_owned()))
+    }
 }
 
 const MESSAGES: &str = r#"a file such as [{"role": "user", "content": "Hello"}]"#;
 
 fn usage(problem: String, next: &str) -> CliError {
-    CliError::Usage { problem, next: next.to_owned() }
+    CliError::Usage {
+        problem,
+        next: next.to_owned(),
+    }
 }

@@ -33,14 +33,22 @@ impl Summary {
 
     pub(super) fn line(&self) -> String {
         let mut parts: Vec<String> = self.status.iter().cloned().collect();
-        parts.extend(self.finish_reason.as_ref().map(|reason| format!("finish_reason {reason}")));
+        parts.extend(
+            self.finish_reason
+                .as_ref()
+                .map(|reason| format!("finish_reason {reason}")),
+        );
         match (&self.provider, &self.model) {
             (Some(provider), Some(model)) => parts.push(format!("{provider} / {model}")),
             (Some(one), None) | (None, Some(one)) => parts.push(one.clone()),
             (None, None) => {}
         }
         parts.extend(self.usage.map(tokens));
-        parts.extend(self.cost.as_ref().map(|cost| format!("cost {}", dollars(Some(cost)))));
+        parts.extend(
+            self.cost
+                .as_ref()
+                .map(|cost| format!("cost {}", dollars(Some(cost)))),
+        );
         parts.extend(self.simulated.then(|| SIMULATED.to_owned()));
         parts.join(" · ")
     }
@@ -48,7 +56,10 @@ impl Summary {
 
 /// What was accepted.
 pub(super) fn accepted(accepted: &Accepted, replayed: bool) -> String {
-    let mut parts = vec![format!("{} {}", accepted.request_id, accepted.status), format!("class {}", accepted.class)];
+    let mut parts = vec![
+        format!("{} {}", accepted.request_id, accepted.status),
+        format!("class {}", accepted.class),
+    ];
     if replayed {
         parts.push("this idempotency key was used before: nothing new was made".to_owned());
     }
@@ -66,7 +77,10 @@ pub(super) fn tokens(tokens: Tokens) -> String {
 pub(super) fn dollars(amount: Option<&Number>) -> String {
     match amount.and_then(Number::as_f64) {
         // Nine decimals are what the ledger keeps; the zeros after the last digit say nothing.
-        Some(amount) => format!("${}", format!("{amount:.9}").trim_end_matches('0').trim_end_matches('.')),
+        Some(amount) => format!(
+            "${}",
+            format!("{amount:.9}").trim_end_matches('0').trim_end_matches('.')
+        ),
         None => "unknown".to_owned(),
     }
 }
@@ -86,7 +100,11 @@ mod tests {
     #[test]
     fn only_what_is_known_is_said() {
         assert_eq!(Summary::default().line(), "");
-        let summary = Summary { status: Some("succeeded".to_owned()), simulated: true, ..Summary::default() };
+        let summary = Summary {
+            status: Some("succeeded".to_owned()),
+            simulated: true,
+            ..Summary::default()
+        };
         assert_eq!(summary.line(), "succeeded · simulated: true");
     }
 }

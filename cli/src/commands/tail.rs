@@ -41,7 +41,14 @@ pub(crate) async fn run(args: TailArgs) -> Result<(), CliError> {
     };
     let run = args.run.id;
     let patience = args.patience.reconnect_for;
-    let following = Following { run, after: args.after, manner, patience, limit: None, known: false };
+    let following = Following {
+        run,
+        after: args.after,
+        manner,
+        patience,
+        limit: None,
+        known: false,
+    };
     let end = following.to_the_end(&client, &mut screen).await?;
     verdict(&client, run, end.status, end.error)
 }

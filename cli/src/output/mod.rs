@@ -57,13 +57,17 @@ impl Screen {
     pub(crate) async fn json(&mut self, raw: &str) -> io::Result<()> {
         self.rest();
         // One write, so that a line is whole even when the process is interrupted.
-        self.stdout.write_all(format!("{}\n", raw.trim_end()).as_bytes()).await?;
+        self.stdout
+            .write_all(format!("{}\n", raw.trim_end()).as_bytes())
+            .await?;
         self.stdout.flush().await
     }
 
     /// More of an answer, shown at once. On a terminal without what could steer it.
     pub(crate) async fn piece(&mut self, text: &str) -> io::Result<()> {
-        let Some(last) = text.chars().last() else { return Ok(()) };
+        let Some(last) = text.chars().last() else {
+            return Ok(());
+        };
         self.rest();
         if self.stdout_is_terminal {
             self.stdout.write_all(plain(text).as_bytes()).await?;
@@ -90,7 +94,11 @@ impl Screen {
         if self.stdout_is_terminal && self.stderr_is_terminal {
             self.end_line().await?;
         }
-        let text = if self.stderr_is_terminal { plain(text).into_owned() } else { text.to_owned() };
+        let text = if self.stderr_is_terminal {
+            plain(text).into_owned()
+        } else {
+            text.to_owned()
+        };
         match &self.spinner {
             Some(spinner) => spinner.suspend(|| say(&text)),
             None => say(&text),
@@ -152,9 +160,19 @@ fn as_json(report: &Report) -> String {
 
 fn as_text(report: &Report, terminal: bool) -> String {
     let paint = |code: &str, text: &str| {
-        if terminal && colour() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if terminal && colour() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     };
-    let clean = |text: &str| if terminal { plain(text).into_owned() } else { text.to_owned() };
+    let clean = |text: &str| {
+        if terminal {
+            plain(text).into_owned()
+        } else {
+            text.to_owned()
+        }
+    };
     let mut text = if report.exit == Code::Interrupted {
         clean(&report.message)
     } else {
@@ -164,7 +182,11 @@ fn as_text(report: &Report, terminal: bool) -> String {
         text.push_str(&format!("\n  {:<11} {}", name.replace('_', " "), clean(value)));
     }
     if let Some(next) = &report.next {
-        text.push_str(&format!("\n  {} {}", paint("1", &format!("{:<11}", "next")), clean(next)));
+        text.push_str(&format!(
+            "\n  {} {}",
+            paint("1", &format!("{:<11}", "next")),
+            clean(next)
+        ));
     }
     text
 }
@@ -206,7 +228,10 @@ mod tests {
     #[test]
     fn an_error_for_people_names_the_next_command_and_cannot_steer_the_terminal() {
         let text = as_text(&report(), true);
-        assert!(text.contains("mcpctl list") && text.contains("request id"), "{text}");
+        assert!(
+            text.contains("mcpctl list") && text.contains("request id"),
+            "{text}"
+        );
         assert!(!text.contains("\x1b[2J"), "{text}");
     }
 }

@@ -35,16 +35,25 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), CliError> {
     start::finish(env)?;
     let database = start::postgres(database)?;
     // `finish` has complained when there is none.
-    let Some(config) = config else { return Err(start::missing("MCP_HASH_KEY is not set", "openssl rand -hex 32")) };
+    let Some(config) = config else {
+        return Err(start::missing("MCP_HASH_KEY is not set", "openssl rand -hex 32"));
+    };
     if !args.host.is_loopback() && config.keys.is_empty() {
-        let problem = format!("{} can be reached from elsewhere, and MCP_API_KEYS is not set", args.host);
-        return Err(start::missing(&problem, "MCP_API_KEYS=tenant:key mcpctl api --host … (or listen on 127.0.0.1)"));
+        let problem = format!(
+            "{} can be reached from elsewhere, and MCP_API_KEYS is not set",
+            args.host
+        );
+        return Err(start::missing(
+            &problem,
+            "MCP_API_KEYS=tenant:key mcpctl api --host … (or listen on 127.0.0.1)",
+        ));
     }
 
     let metrics = start::metrics()?;
     let ledger = start::open_migrated(&database).await?;
     let address = SocketAddr::new(args.host, args.port);
-    let (listener, address) = start::listen(address, "mcpctl api --port 0    (any port that is free)").await?;
+    let (listener, address) =
+        start::listen(address, "mcpctl api --port 0    (any port that is free)").await?;
     let signals =
         Signals::listen().map_err(|error| start::broken("cannot listen for signals", error, "mcpctl api"))?;
     let feed = TailFeed::new(ledger.log.clone());
@@ -62,7 +71,9 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), CliError> {
         metrics: Some(metrics),
         drain: api::Drain::new(signals.soft.clone(), signals.hard.clone()),
     };
-    Screen::new(Format::Text).line(&format!("listening on http://{address}")).await?;
+    Screen::new(Format::Text)
+        .line(&format!("listening on http://{address}"))
+        .await?;
     let served = tokio::spawn(api::serve(listener, parts));
     signals.soft.cancelled().await;
     // Watchers have been told to go elsewhere; requests under way end, and nothing else holds this process.

@@ -24,7 +24,11 @@ pub(crate) fn lock(path: &Path) -> Result<DataFolder, CliError> {
 pub(crate) fn hash_key(folder: &DataFolder) -> Result<HashKey, CliError> {
     let path = folder.path().join(HASH_KEY);
     let failed = |error: std::io::Error| {
-        start::broken(format!("cannot use {}", path.display()), error, "mcpctl up --data DIR")
+        start::broken(
+            format!("cannot use {}", path.display()),
+            error,
+            "mcpctl up --data DIR",
+        )
     };
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
@@ -34,15 +38,26 @@ pub(crate) fn hash_key(folder: &DataFolder) -> Result<HashKey, CliError> {
             let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             // Written beside and renamed, so that there is never half a key.
             let fresh = path.with_extension("new");
-            let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&fresh).map_err(failed)?;
-            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .mode(0o600)
+                .open(&fresh)
+                .map_err(failed)?;
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+                .map_err(failed)?;
             std::fs::rename(&fresh, &path).map_err(failed)?;
             text
         }
         Err(error) => return Err(failed(error)),
     };
     text.trim().parse().map_err(|problem: &str| {
-        start::missing(&format!("{} {problem}", path.display()), "restore that file from a backup")
+        start::missing(
+            &format!("{} {problem}", path.display()),
+            "restore that file from a backup",
+        )
     })
 }
 
@@ -52,10 +67,20 @@ pub(crate) async fn open(folder: &DataFolder) -> Result<(Ledger, usize), CliErro
     let path = folder.database();
     let shown = path.display().to_string();
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        start::broken(format!("cannot open {shown}"), error, "mcpctl up --data DIR    (another folder)")
+        start::broken(
+            format!("cannot open {shown}"),
+            error,
+            "mcpctl up --data DIR    (another folder)",
+        )
     };
-    let ledger = Ledger::open_sqlite(&path).await.map_err(|error| failed(error.into()))?;
-    migrations::migrate(ledger.connection()).await.map_err(|error| failed(error.into()))?;
-    let moved = worker::duties::reap_predecessors(&ledger).await.map_err(|error| failed(error.into()))?;
+    let ledger = Ledger::open_sqlite(&path)
+        .await
+        .map_err(|error| failed(error.into()))?;
+    migrations::migrate(ledger.connection())
+        .await
+        .map_err(|error| failed(error.into()))?;
+    let moved = worker::duties::reap_predecessors(&ledger)
+        .await
+        .map_err(|error| failed(error.into()))?;
     Ok((ledger, moved))
 }

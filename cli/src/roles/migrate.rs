@@ -22,11 +22,18 @@ pub(crate) async fn run(_args: MigrateArgs) -> Result<(), CliError> {
     start::finish(env)?;
     let database = start::postgres(database)?;
     let ledger = start::open(&database).await?;
-    let failed = |error| start::broken("cannot migrate", error, "see what the database says, then: mcpctl migrate");
+    let failed = |error| {
+        start::broken(
+            "cannot migrate",
+            error,
+            "see what the database says, then: mcpctl migrate",
+        )
+    };
     let pending = migrations::pending(ledger.connection()).await.map_err(failed)?;
     migrations::migrate(ledger.connection()).await.map_err(failed)?;
     let prepared = ledger.upkeep.prepare_partitions().await;
-    prepared.map_err(|error| start::broken("cannot prepare the log's partitions", error, "mcpctl migrate"))?;
+    prepared
+        .map_err(|error| start::broken("cannot prepare the log's partitions", error, "mcpctl migrate"))?;
     let mut screen = Screen::new(Format::Text);
     for name in &pending {
         screen.line(&format!("applied {name}")).await?;

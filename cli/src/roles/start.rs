@@ -16,7 +16,11 @@ pub(crate) fn broken(
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     next: impl Into<String>,
 ) -> CliError {
-    CliError::Service { what: what.into(), source: source.into(), next: next.into() }
+    CliError::Service {
+        what: what.into(),
+        source: source.into(),
+        next: next.into(),
+    }
 }
 
 /// Ends the reading of the environment.
@@ -29,24 +33,40 @@ pub(crate) fn finish(env: Environment) -> Result<(), CliError> {
 
 /// A setting that a role cannot do without.
 pub(crate) fn missing(problem: &str, next: &str) -> CliError {
-    CliError::Usage { problem: problem.to_owned(), next: next.to_owned() }
+    CliError::Usage {
+        problem: problem.to_owned(),
+        next: next.to_owned(),
+    }
 }
 
 /// Begins to log on stderr, as `MCP_LOG_FORMAT` and `RUST_LOG` say.
 pub(crate) fn logs(env: &mut Environment, default_filter: &str) {
     let format = env.parsed::<LogFormat>("MCP_LOG_FORMAT").unwrap_or_default();
-    init_logs(format, default_filter, std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    init_logs(
+        format,
+        default_filter,
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    );
 }
 
 /// Begins to measure.
 pub(crate) fn metrics() -> Result<MetricsHandle, CliError> {
-    install_metrics().map_err(|error| broken("cannot set up metrics", error, "this is a defect: please report it"))
+    install_metrics().map_err(|error| {
+        broken(
+            "cannot set up metrics",
+            error,
+            "this is a defect: please report it",
+        )
+    })
 }
 
 /// The database that `api`, `worker` and `migrate` share.
 pub(crate) fn postgres(config: Option<PostgresConfig>) -> Result<PostgresConfig, CliError> {
     config.ok_or_else(|| {
-        missing("DATABASE_URL is not set", "DATABASE_URL=postgres://… mcpctl migrate    (or, without a database: mcpctl up)")
+        missing(
+            "DATABASE_URL is not set",
+            "DATABASE_URL=postgres://… mcpctl migrate    (or, without a database: mcpctl up)",
+        )
     })
 }
 
@@ -54,18 +74,32 @@ pub(crate) fn postgres(config: Option<PostgresConfig>) -> Result<PostgresConfig,
 pub(crate) async fn open_migrated(config: &PostgresConfig) -> Result<Ledger, CliError> {
     let ledger = open(config).await?;
     let pending = migrations::pending(ledger.connection()).await;
-    let pending = pending.map_err(|error| broken("cannot read the state of the schema", error, "mcpctl migrate"))?;
+    let pending =
+        pending.map_err(|error| broken("cannot read the state of the schema", error, "mcpctl migrate"))?;
     if pending.is_empty() {
         return Ok(ledger);
     }
-    Err(missing(&format!("the database lacks {} migration(s): {}", pending.len(), pending.join(", ")), "mcpctl migrate"))
+    Err(missing(
+        &format!(
+            "the database lacks {} migration(s): {}",
+            pending.len(),
+            pending.join(", ")
+        ),
+        "mcpctl migrate",
+    ))
 }
 
 /// Connects to Postgres.
 pub(crate) async fn open(config: &PostgresConfig) -> Result<Ledger, CliError> {
-    Ledger::open_postgres(config).await.map_err(|error: ConnectError| {
-        broken("cannot open the ledger", error, "see that Postgres runs and that DATABASE_URL names it")
-    })
+    Ledger::open_postgres(config)
+        .await
+        .map_err(|error: ConnectError| {
+            broken(
+                "cannot open the ledger",
+                error,
+                "see that Postgres runs and that DATABASE_URL names it",
+            )
+        })
 }
 
 /// Listens.
@@ -84,7 +118,11 @@ pub(crate) fn facts(provider: Option<&ProviderConfig>) -> api::ProviderFacts {
             price: provider.price,
             simulated: provider.simulated,
         },
-        None => api::ProviderFacts { name: "openai".to_owned(), price: None, simulated: false },
+        None => api::ProviderFacts {
+            name: "openai".to_owned(),
+            price: None,
+            simulated: false,
+        },
     }
 }
 
@@ -92,5 +130,9 @@ pub(crate) fn facts(provider: Option<&ProviderConfig>) -> api::ProviderFacts {
 pub(crate) fn worker_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim();
-    format!("{}:{}", if host.is_empty() { "host" } else { host }, std::process::id())
+    format!(
+        "{}:{}",
+        if host.is_empty() { "host" } else { host },
+        std::process::id()
+    )
 }

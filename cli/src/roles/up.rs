@@ -33,7 +33,9 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
     let mut env = Environment::of_process();
     start::logs(&mut env, "warn");
     if PostgresConfig::read(&mut env).is_some() {
-        env.problem("DATABASE_URL: `up` keeps its own database: unset it, or run mcpctl migrate, api and worker");
+        env.problem(
+            "DATABASE_URL: `up` keeps its own database: unset it, or run mcpctl migrate, api and worker",
+        );
     }
     let folder = embedded::lock(&args.data)?;
     let api_config = ApiConfig::read(&mut env, Some(embedded::hash_key(&folder)?));
@@ -41,13 +43,16 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
     let provider = ProviderConfig::read(&mut env);
     start::finish(env)?;
     // A hash key was given, so there is a section.
-    let Some(api_config) = api_config else { return Err(start::missing("no hash key", "mcpctl up")) };
+    let Some(api_config) = api_config else {
+        return Err(start::missing("no hash key", "mcpctl up"));
+    };
 
     let metrics = start::metrics()?;
     let (ledger, moved) = embedded::open(&folder).await?;
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     let (listener, address) = start::listen(wanted, "mcpctl up --port 0    (any port that is free)").await?;
-    let signals = Signals::listen().map_err(|error| start::broken("cannot listen for signals", error, "mcpctl up"))?;
+    let signals =
+        Signals::listen().map_err(|error| start::broken("cannot listen for signals", error, "mcpctl up"))?;
     let tasks = TaskTracker::new();
     let ended = CancellationToken::new();
     let provider = match provider {
@@ -92,9 +97,14 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
     let telling = async {
         soft.cancelled().await;
         // Only words: that they cannot be shown changes nothing.
-        let _ = screen.note("stopping: what runs may end; Ctrl-C again gives it back to the queue at once").await;
+        let _ = screen
+            .note("stopping: what runs may end; Ctrl-C again gives it back to the queue at once")
+            .await;
     };
-    let working = worker.run(worker::Shutdown { soft: signals.soft.clone(), hard: signals.hard.clone() });
+    let working = worker.run(worker::Shutdown {
+        soft: signals.soft.clone(),
+        hard: signals.hard.clone(),
+    });
     tokio::join!(working, telling);
 
     ended.cancel();
@@ -110,7 +120,9 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
 /// Starts the simulator behind a socket of its own, so that runs take the same way as with a real provider.
 async fn simulate(tasks: &TaskTracker, ended: CancellationToken) -> Result<ProviderConfig, CliError> {
     let failed = |error: std::io::Error| start::broken("cannot start the simulator", error, "mcpctl up");
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     tasks.spawn(async move {
         if let Err(error) = simulator::serve(listener, SimulatorConfig::default(), ended).await {
@@ -130,9 +142,16 @@ fn banner(
     let answers = if provider.simulated {
         format!("the simulator ({SIMULATED}); set OPENAI_API_KEY or OPENAI_BASE_URL for a real one")
     } else {
-        format!("{} at {}, model {}", provider.name, provider.base_url, provider.default_model)
+        format!(
+            "{} at {}, model {}",
+            provider.name, provider.base_url, provider.default_model
+        )
     };
-    let server = if address.port() == 8000 { String::new() } else { format!(" --server http://{address}") };
+    let server = if address.port() == 8000 {
+        String::new()
+    } else {
+        format!(" --server http://{address}")
+    };
     let mut lines = vec![
         "Model Control Plane is up".to_owned(),
         String::new(),

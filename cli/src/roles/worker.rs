@@ -44,8 +44,8 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<(), CliError> {
 
     let metrics = start::metrics()?;
     let ledger = start::open_migrated(&database).await?;
-    let signals =
-        Signals::listen().map_err(|error| start::broken("cannot listen for signals", error, "mcpctl worker"))?;
+    let signals = Signals::listen()
+        .map_err(|error| start::broken("cannot listen for signals", error, "mcpctl worker"))?;
     let (lease_held, lease) = watch::channel(false);
     let tasks = TaskTracker::new();
     let ended = CancellationToken::new();
@@ -61,7 +61,12 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<(), CliError> {
         });
     }
     let publish = TailFeed::new(ledger.log.clone()).feed().publish;
-    let duties = (ledger.clone(), publish.clone(), config.clone(), signals.soft.clone());
+    let duties = (
+        ledger.clone(),
+        publish.clone(),
+        config.clone(),
+        signals.soft.clone(),
+    );
     tasks.spawn(async move {
         let (ledger, publish, config, shutdown) = duties;
         worker::duties::run(&ledger, publish, &config, &shutdown).await;
@@ -76,7 +81,12 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<(), CliError> {
         lease_held,
     })
     .map_err(|error| start::broken("the provider cannot be used", error, "correct the environment"))?;
-    worker.run(worker::Shutdown { soft: signals.soft.clone(), hard: signals.hard.clone() }).await;
+    worker
+        .run(worker::Shutdown {
+            soft: signals.soft.clone(),
+            hard: signals.hard.clone(),
+        })
+        .await;
     ended.cancel();
     tasks.close();
     tasks.wait().await;

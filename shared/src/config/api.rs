@@ -66,7 +66,13 @@ impl ApiConfig {
     /// Names the section's settings, so that a process which does not serve the API does not take them for typing
     /// errors when one environment serves a whole installation.
     pub fn acknowledge(env: &mut Environment) {
-        for name in ["MCP_API_KEYS", "MCP_HASH_KEY", "MCP_MAX_BODY_BYTES", "MCP_MAX_QUEUED_PER_TENANT", "MCP_MAX_QUEUED"] {
+        for name in [
+            "MCP_API_KEYS",
+            "MCP_HASH_KEY",
+            "MCP_MAX_BODY_BYTES",
+            "MCP_MAX_QUEUED_PER_TENANT",
+            "MCP_MAX_QUEUED",
+        ] {
             let _ = env.text(name);
         }
     }

@@ -1,6 +1,6 @@
 //! `Submit::cancel` and `Execute::cancel_requests`.
 
-use shared::domain::{Cursor, Event, RequeueReason, RunId, Status, Timestamp};
+use shared::domain::{Cursor, Event, LogEntry, RequeueReason, RunId, Status, Timestamp};
 use shared::ledger::{CancelOutcome, NewRun, WriteOutcome};
 
 use crate::fixture::{Fixture, new_run, output, requeue, success};
@@ -149,7 +149,7 @@ async fn a_requeue_after_a_request_ends_cancelled(f: &Fixture) {
     let record = f.record(claimed.id).await;
     assert_eq!((record.status, record.worker), (Status::Cancelled, None));
     let log = f.whole_log(claimed.id).await;
-    let Some(Ok(Event::RunCancelled(cancelled))) = log.last().map(|entry| entry.event()) else {
+    let Some(Ok(Event::RunCancelled(cancelled))) = log.last().map(LogEntry::event) else {
         panic!("{log:?}")
     };
     assert_eq!(cancelled.by, "client");

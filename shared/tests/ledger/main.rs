@@ -3,6 +3,12 @@
 //!
 //! After each test the whole database is checked for what must hold at any time (see `fixture::INVARIANTS`).
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on panics"
+)]
+
 mod append;
 mod backlog;
 mod cancel;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use shared::domain::{Class, Cursor, Event, EventType, Interruption, Priority, Status, UserHash};
+use shared::domain::{
+    Class, Cursor, Estimate, Event, EventType, Interruption, Priority, Status, Usd, UserHash,
+};
 use shared::ledger::{AcceptOutcome, NewRun};
 
 use crate::fixture::{Fixture, keyed_run, new_run, success};
@@ -20,6 +22,7 @@ crate::contract!(
     a_poisoned_row_alone_is_refused,
     nothing_to_accept_is_nothing_done,
     large_and_strange_content_survives,
+    absurd_numbers_are_kept_within_their_columns,
 );
 
 async fn what_is_accepted_is_committed_with_its_first_event(f: &Fixture) {
@@ -283,4 +286,25 @@ async fn large_and_strange_content_survives(f: &Fixture) {
     let (_, claimed) = f.holder(run).await;
     assert!(claimed.spec == spec);
     assert_eq!(f.record(claimed.id).await.metadata, metadata);
+}
+
+async fn absurd_numbers_are_kept_within_their_columns(f: &Fixture) {
+    let estimate = Estimate {
+        input_tokens: u32::MAX,
+        output_tokens: u32::MAX,
+        cost_usd: Some(Usd::from_nanos(i64::MAX)),
+    };
+    let run = f
+        .accept(NewRun {
+            estimate,
+            deadline: Some(Duration::MAX),
+            ..new_run("acme")
+        })
+        .await;
+    let stored = f.record(run).await.estimate;
+    let largest = u32::try_from(i32::MAX).unwrap();
+    assert_eq!((stored.input_tokens, stored.output_tokens), (largest, largest));
+    assert_eq!(stored.cost_usd, estimate.cost_usd);
+    let worker = f.worker().await;
+    assert!(f.claim(worker, run).await.deadline.is_some());
 }

@@ -44,14 +44,27 @@ struct Closer {
 
 impl Closer {
     async fn tell(&self, closed: Vec<Closed>) {
-        let commit = |closed: Closed| Commit { run: closed.run, entries: [closed.entry].into() };
-        self.publish.publish(closed.into_iter().map(commit).collect()).await;
+        let commit = |closed: Closed| Commit {
+            run: closed.run,
+            entries: [closed.entry].into(),
+        };
+        self.publish
+            .publish(closed.into_iter().map(commit).collect())
+            .await;
     }
 }
 
 /// Takes part in every duty until shutdown.
-pub async fn run(ledger: &Ledger, publish: Arc<dyn Publish>, config: &WorkerConfig, shutdown: &CancellationToken) {
-    let closer = Closer { upkeep: ledger.upkeep.clone(), publish };
+pub async fn run(
+    ledger: &Ledger,
+    publish: Arc<dyn Publish>,
+    config: &WorkerConfig,
+    shutdown: &CancellationToken,
+) {
+    let closer = Closer {
+        upkeep: ledger.upkeep.clone(),
+        publish,
+    };
     let mut duties: Vec<Box<dyn Duty>> = vec![
         Box::new(reaper::Reaper::new(closer.clone(), config.lease)),
         Box::new(deadlines::Deadlines::new(closer.clone())),
@@ -64,7 +77,11 @@ pub async fn run(ledger: &Ledger, publish: Arc<dyn Publish>, config: &WorkerConf
     let tasks = TaskTracker::new();
     for duty in duties {
         let upkeep = closer.upkeep.clone();
-        tasks.spawn(shutdown.clone().run_until_cancelled_owned(keep(duty, upkeep, holder)));
+        tasks.spawn(
+            shutdown
+                .clone()
+                .run_until_cancelled_owned(keep(duty, upkeep, holder)),
+        );
     }
     tasks.close();
     tasks.wait().await;
@@ -96,7 +113,11 @@ async fn keep(mut duty: Box<dyn Duty>, upkeep: Arc<dyn Upkeep>, holder: Uuid) {
 pub async fn reap_predecessors(ledger: &Ledger) -> Result<usize, LedgerError> {
     let mut moved = 0;
     for worker in ledger.upkeep.live_workers().await? {
-        moved += ledger.upkeep.reap(worker, WorkerConfig::MAX_CRASHES, false).await?.len();
+        moved += ledger
+            .upkeep
+            .reap(worker, WorkerConfig::MAX_CRASHES, false)
+            .await?
+            .len();
     }
     Ok(moved)
 }

@@ -20,7 +20,12 @@ pub(super) struct Reaper {
 
 impl Reaper {
     pub(super) fn new(closer: Closer, lease: Duration) -> Self {
-        Self { closer, lease, answering_since: Instant::now(), was_away: false }
+        Self {
+            closer,
+            lease,
+            answering_since: Instant::now(),
+            was_away: false,
+        }
     }
 
     fn is_patient(&self) -> bool {
@@ -43,7 +48,11 @@ impl Duty for Reaper {
             return Ok(());
         }
         for worker in self.closer.upkeep.lapsed_workers().await? {
-            let closed = self.closer.upkeep.reap(worker, WorkerConfig::MAX_CRASHES, true).await?;
+            let closed = self
+                .closer
+                .upkeep
+                .reap(worker, WorkerConfig::MAX_CRASHES, true)
+                .await?;
             tracing::warn!(%worker, runs = closed.len(), "a worker's lease lapsed; its runs were moved");
             self.closer.tell(closed).await;
         }

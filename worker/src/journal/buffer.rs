@@ -133,7 +133,13 @@ impl Buffers {
         Ok(())
     }
 
-    pub(super) fn close(&self, run: RunId, event: Event, then: Then, reply: Reply) -> Result<(), JournalError> {
+    pub(super) fn close(
+        &self,
+        run: RunId,
+        event: Event,
+        then: Then,
+        reply: Reply,
+    ) -> Result<(), JournalError> {
         let mut runs = self.runs();
         let buffer = runs.get_mut(&run).ok_or(JournalError::Fenced)?;
         if buffer.broken == Some(JournalError::Fenced) {
@@ -179,8 +185,17 @@ impl Buffers {
                 Some((then, reply)) => (then, Some(reply)),
                 None => (Then::Continue, None),
             };
-            let write = Write { run: *run, epoch: buffer.epoch, entries, then };
-            taken.push(Taken { write, reply, permit: buffer.permit.take() });
+            let write = Write {
+                run: *run,
+                epoch: buffer.epoch,
+                entries,
+                then,
+            };
+            taken.push(Taken {
+                write,
+                reply,
+                permit: buffer.permit.take(),
+            });
         }
         taken
     }

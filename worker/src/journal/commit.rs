@@ -88,7 +88,11 @@ impl Committer {
         };
         // The earlier try may have come through in between: then this one finds its own entries, or a run that has ended.
         let in_doubt = fate != Fate::Committed;
-        Ok(if in_doubt && self.is_committed(write).await? { Fate::Committed } else { fate })
+        Ok(if in_doubt && self.is_committed(write).await? {
+            Fate::Committed
+        } else {
+            fate
+        })
     }
 
     async fn is_committed(&self, write: &[Write]) -> Result<bool, LedgerError> {

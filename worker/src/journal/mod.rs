@@ -44,7 +44,10 @@ pub(crate) struct Journals {
 impl Journals {
     /// Empty journals.
     pub(crate) fn new() -> Self {
-        Self { buffers: Arc::default(), budget: Arc::new(Semaphore::new(BUDGET_BYTES)) }
+        Self {
+            buffers: Arc::default(),
+            budget: Arc::new(Semaphore::new(BUDGET_BYTES)),
+        }
     }
 
     /// Tells everybody who waits for a commit that there will be none.

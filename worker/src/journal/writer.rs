@@ -114,7 +114,10 @@ impl Writer {
         for ((write, reply), fate) in writes.into_iter().zip(replies).zip(fates) {
             let answer = match fate {
                 Fate::Committed => {
-                    commits.push(Commit { run: write.run, entries: write.entries.into() });
+                    commits.push(Commit {
+                        run: write.run,
+                        entries: write.entries.into(),
+                    });
                     Ok(())
                 }
                 Fate::Fenced => {

@@ -50,7 +50,12 @@ impl From<JournalError> for Stopped {
     }
 }
 
-async fn stream(run: &Claimed, spec: &ChatSpec, route: &Route<'_>, journal: &mut Journal) -> Result<Answered, Stopped> {
+async fn stream(
+    run: &Claimed,
+    spec: &ChatSpec,
+    route: &Route<'_>,
+    journal: &mut Journal,
+) -> Result<Answered, Stopped> {
     let call = ChatCall {
         model: route.model,
         messages: &spec.messages,
@@ -66,7 +71,11 @@ async fn stream(run: &Claimed, spec: &ChatSpec, route: &Route<'_>, journal: &mut
     let mut usage = None;
     while let Some(piece) = answer.next().await? {
         match piece {
-            ChatPiece::Delta { index: 0, mut delta, beside } => {
+            ChatPiece::Delta {
+                index: 0,
+                mut delta,
+                beside,
+            } => {
                 // What stands beside a delta (log probabilities, unknown fields) is kept with it.
                 delta.delta.extend(beside);
                 let first = !journal.visible() && delta.is_visible();
@@ -84,7 +93,11 @@ async fn stream(run: &Claimed, spec: &ChatSpec, route: &Route<'_>, journal: &mut
             ChatPiece::Usage(report) => usage = Some(report),
         }
     }
-    let cost = usage.as_ref().and_then(|usage| route.price.map(|price| price.cost(usage.input_tokens, usage.output_tokens)));
+    let cost = usage.as_ref().and_then(|usage| {
+        route
+            .price
+            .map(|price| price.cost(usage.input_tokens, usage.output_tokens))
+    });
     if let Some(usage) = &usage {
         report(usage, route, cost, journal)?;
     }

@@ -28,26 +28,48 @@ pub(crate) struct Route<'a> {
 impl Router {
     /// A router over the configured provider.
     pub(crate) fn new(config: &ProviderConfig) -> Result<Self, SettingsError> {
-        let ProviderTimeouts { connect, first_token, between_tokens, total } = config.timeouts;
+        let ProviderTimeouts {
+            connect,
+            first_token,
+            between_tokens,
+            total,
+        } = config.timeouts;
         let provider = OpenAiProvider::new(ProviderSettings {
             name: config.name.clone(),
             base_url: config.base_url.clone(),
             api_key: config.api_key.clone(),
             api_key_env: Some("OPENAI_API_KEY".to_owned()),
-            timeouts: Timeouts { connect, first_token, between_tokens, total },
+            timeouts: Timeouts {
+                connect,
+                first_token,
+                between_tokens,
+                total,
+            },
             simulated: config.simulated,
         })?;
-        Ok(Self { provider, default_model: config.default_model.clone(), price: config.price })
+        Ok(Self {
+            provider,
+            default_model: config.default_model.clone(),
+            price: config.price,
+        })
     }
 
     /// Chooses for a run.
     pub(crate) fn route<'a>(&'a self, spec: &'a ChatSpec) -> Route<'a> {
         let (model, why) = if spec.model == AUTO_MODEL {
-            (self.default_model.as_str(), "the default model of the only provider")
+            (
+                self.default_model.as_str(),
+                "the default model of the only provider",
+            )
         } else {
             (spec.model.as_str(), "the model asked for, at the only provider")
         };
-        Route { provider: &self.provider, model, price: self.price, why }
+        Route {
+            provider: &self.provider,
+            model,
+            price: self.price,
+            why,
+        }
     }
 }
 

@@ -43,6 +43,10 @@ pub(super) async fn cancel(
         CancelOutcome::Ended(status) => return Err(Problem::already_finished(status)),
         CancelOutcome::Unknown => return Err(Problem::run_not_found()),
     };
-    let run = ledger.reader.run(run.id).await?.ok_or_else(Problem::run_not_found)?;
+    let run = ledger
+        .reader
+        .run(run.id)
+        .await?
+        .ok_or_else(Problem::run_not_found)?;
     Ok((status, Json(RunBody::of(run, shared::clock::now()))).into_response())
 }

@@ -67,7 +67,10 @@ impl ListQuery {
             return Err(Problem::new(Code::AdminRequired).field("all_tenants"));
         }
         if all_tenants && self.user_id.is_some() {
-            return Err(refused("user_id", "users belong to one tenant: leave out `all_tenants`"));
+            return Err(refused(
+                "user_id",
+                "users belong to one tenant: leave out `all_tenants`",
+            ));
         }
         let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
         if !(1..=MAX_LIMIT).contains(&limit) {
@@ -75,19 +78,31 @@ impl ListQuery {
         }
         let before = self.cursor.as_deref().map(str::parse).transpose();
         let before = before.map_err(|_| {
-            Problem::new(Code::InvalidCursor).detail("expected the `next_cursor` of an earlier page").field("cursor")
+            Problem::new(Code::InvalidCursor)
+                .detail("expected the `next_cursor` of an earlier page")
+                .field("cursor")
         })?;
-        if self.task_type.as_deref().is_some_and(|task_type| task_type.contains('\0')) {
+        if self
+            .task_type
+            .as_deref()
+            .is_some_and(|task_type| task_type.contains('\0'))
+        {
             return Err(refused("task_type", "no task type contains NUL"));
         }
         let filter = RunFilter {
-            user: self.user_id.map(|user| admission.user_hash(&authority.tenant, &user)),
+            user: self
+                .user_id
+                .map(|user| admission.user_hash(&authority.tenant, &user)),
             tenant: (!all_tenants).then_some(authority.tenant),
             status: parsed("status", self.status)?,
             class: parsed("class", self.class)?,
             task_type: self.task_type,
         };
-        Ok(Selection { filter, before, limit })
+        Ok(Selection {
+            filter,
+            before,
+            limit,
+        })
     }
 }
 
@@ -112,7 +127,11 @@ pub(super) async fn list_runs(
     State(admission): State<Arc<Admission>>,
     State(ledger): State<Ledger>,
 ) -> Result<Json<ListBody>, Problem> {
-    let Selection { filter, before, limit } = query.select(authority, &admission)?;
+    let Selection {
+        filter,
+        before,
+        limit,
+    } = query.select(authority, &admission)?;
     let page = ledger.reader.list(&filter, before, limit).await?;
     let now = shared::clock::now();
     Ok(Json(ListBody {
@@ -122,7 +141,9 @@ pub(super) async fn list_runs(
 }
 
 fn parsed<T: FromStr<Err: Display>>(field: &'static str, text: Option<String>) -> Result<Option<T>, Problem> {
-    text.map(|text| text.parse()).transpose().map_err(|error: T::Err| refused(field, error.to_string()))
+    text.map(|text| text.parse())
+        .transpose()
+        .map_err(|error: T::Err| refused(field, error.to_string()))
 }
 
 fn refused(field: &'static str, why: impl Into<std::borrow::Cow<'static, str>>) -> Problem {

@@ -29,7 +29,9 @@ mod watching;
 /// The operations of this surface.
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(submit::submit).map(|submit| submit.layer(middleware::from_fn(submit::count_refusals))))
+        .routes(
+            routes!(submit::submit).map(|submit| submit.layer(middleware::from_fn(submit::count_refusals))),
+        )
         .routes(routes!(get_run::get_run))
         .routes(routes!(get_result::get_result))
         .routes(routes!(list_runs::list_runs))

@@ -26,7 +26,8 @@ pub(super) async fn render(run: RunRecord, reader: &Reader) -> Result<Response, 
         return Ok(pending(run));
     }
     let stored = reader.result(run.id).await?;
-    let stored = stored.ok_or_else(|| Problem::internal(&format!("{} has ended without a result", run.id)))?;
+    let stored =
+        stored.ok_or_else(|| Problem::internal(&format!("{} has ended without a result", run.id)))?;
     Ok(Json(ResultBody::of(&run, stored)?).into_response())
 }
 

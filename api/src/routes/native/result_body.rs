@@ -59,7 +59,11 @@ struct FailureBody {
 
 impl From<Failure> for FailureBody {
     fn from(failure: Failure) -> Self {
-        Self { code: failure.code, message: failure.message, retryable: failure.retryable }
+        Self {
+            code: failure.code,
+            message: failure.message,
+            retryable: failure.retryable,
+        }
     }
 }
 
@@ -74,7 +78,11 @@ impl ResultBody {
             Some(answer) => serde_json::from_str(&answer).map_err(|error| Problem::internal(&error))?,
             None => Answer::default(),
         };
-        let usage = result.usage.map(RawValue::from_string).transpose().map_err(|error| Problem::internal(&error))?;
+        let usage = result
+            .usage
+            .map(RawValue::from_string)
+            .transpose()
+            .map_err(|error| Problem::internal(&error))?;
         Ok(Self {
             request_id: run.id,
             status: result.status,

@@ -121,7 +121,10 @@ impl RunBody {
             cancel_requested_at: run.cancel_at,
             on_interruption: run.on_interruption,
             estimated_cost_usd: run.estimate.cost_usd,
-            estimated_tokens: TokensBody { input: run.estimate.input_tokens, output: run.estimate.output_tokens },
+            estimated_tokens: TokensBody {
+                input: run.estimate.input_tokens,
+                output: run.estimate.output_tokens,
+            },
             // It was an object when it was accepted; a ledger that says otherwise has nothing to show.
             metadata: run.metadata.and_then(|text| RawValue::from_string(text).ok()),
             simulated: run.simulated,

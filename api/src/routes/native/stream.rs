@@ -66,6 +66,8 @@ pub(super) struct StreamQuery {
     ),
     responses(
         (status = SWITCHING_PROTOCOLS, description = "The WebSocket is open."),
+        (status = BAD_REQUEST, description = "`invalid_query`.",
+            body = crate::problem::ProblemBody, content_type = "application/problem+json"),
         (status = UPGRADE_REQUIRED, description = "`upgrade_required`: this path speaks WebSocket.",
             body = crate::problem::ProblemBody, content_type = "application/problem+json"),
     ),

@@ -58,7 +58,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Wish {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let ValidQuery(query) = ValidQuery::<SubmitQuery>::from_request_parts(parts, state).await?;
-        let patience = query.wait.filter(|seconds| (0.0..=MAX_WAIT_SECONDS).contains(seconds));
+        let patience = query
+            .wait
+            .filter(|seconds| (0.0..=MAX_WAIT_SECONDS).contains(seconds));
         if query.wait.is_some() && patience.is_none() {
             let detail = format!("must be from 0 to {MAX_WAIT_SECONDS} seconds");
             return Err(Problem::new(Code::InvalidQuery).detail(detail).field("wait"));
@@ -125,7 +127,11 @@ pub(super) async fn submit(
     State(answering): State<Answering>,
     ValidJson(body, held): ValidJson<SubmitBody>,
 ) -> Result<Response, Problem> {
-    let origin = Origin { tenant: authority.tenant, idempotency_key, trace };
+    let origin = Origin {
+        tenant: authority.tenant,
+        idempotency_key,
+        trace,
+    };
     let submitted = intake.submit(body.into_request()?, origin, held).await?;
     Ok(answering.answer(submitted, wish).await)
 }
@@ -151,7 +157,11 @@ pub(super) struct Answering {
 impl FromRef<AppState> for Answering {
     fn from_ref(state: &AppState) -> Self {
         let ledger = Ledger::from_ref(state);
-        Self { watch: Watch::from_ref(state), reader: ledger.reader, drain: Drain::from_ref(state) }
+        Self {
+            watch: Watch::from_ref(state),
+            reader: ledger.reader,
+            drain: Drain::from_ref(state),
+        }
     }
 }
 
@@ -168,7 +178,9 @@ impl Answering {
             response.headers_mut().insert(header::LOCATION, location);
         }
         if replayed {
-            response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+            response
+                .headers_mut()
+                .insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
         }
         response
     }

@@ -73,7 +73,9 @@ impl SubmitBody {
             (Some(prompt), None) => Messages::of_prompt(&prompt)?,
             (None, Some(messages)) => Messages::of_json(messages)?,
             (None, None) => {
-                return Err(Problem::new(Code::EmptyPrompt).detail("send `prompt` or `messages`").field("prompt"));
+                return Err(Problem::new(Code::EmptyPrompt)
+                    .detail("send `prompt` or `messages`")
+                    .field("prompt"));
             }
             (Some(_), Some(_)) => return Err(invalid("prompt", "and `messages` cannot both be given")),
         };

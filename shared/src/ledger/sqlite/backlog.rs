@@ -136,7 +136,7 @@ macro_rules! ready {
 
 /// ?1 class, ?2 after, ?3 up to, ?4 how many, ?5 limit per tenant or NULL (then the room is NULL too). The recursion
 /// leaps to the next tenant; it goes only as far as the outer LIMIT asks.
-const TENANTS: &str = concat!(
+pub(super) const TENANTS: &str = concat!(
     "WITH RECURSIVE tenants(tenant) AS ( \
        SELECT (SELECT q.tenant FROM mcp_request AS q INDEXED BY mcp_request_ready \
                WHERE q.status = 'queued' AND q.class = ?1 AND q.tenant > ?2 ORDER BY q.tenant LIMIT 1) \
@@ -156,7 +156,7 @@ const TENANTS: &str = concat!(
 );
 
 /// ?1 class, ?2 tenants, ?3 how many of each at most.
-const RUNS: &str = concat!(
+pub(super) const RUNS: &str = concat!(
     "SELECT r.tenant, r.id, r.epoch FROM json_each(?2) AS j CROSS JOIN mcp_request AS r ON r.id IN ( \
        SELECT q.id FROM mcp_request AS q INDEXED BY mcp_request_ready \
        WHERE q.status = 'queued' AND q.class = ?1 AND q.tenant = j.value AND ",

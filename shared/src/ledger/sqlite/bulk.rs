@@ -7,8 +7,8 @@
 use serde::Serialize;
 use sqlx::QueryBuilder;
 
-use super::{Transaction, decode};
-use crate::domain::{LogEntry, RunId, Timestamp};
+use super::{Transaction, decode, int};
+use crate::domain::{LogEntry, RunId, Timestamp, Usd, UserHash};
 use crate::ledger::{LedgerError, NewRun, RunResult};
 
 /// Rows per statement. SQLite takes 32,766 parameters; the widest row here has 23.
@@ -65,7 +65,7 @@ pub(super) async fn insert_runs(
             row.push_bind(run.id.uuid())
                 .push_bind(run.kind.as_str())
                 .push_bind(run.tenant.as_str())
-                .push_bind(run.user.as_ref().map(|user| user.as_str()))
+                .push_bind(run.user.as_ref().map(UserHash::as_str))
                 .push_bind(run.class.as_str())
                 .push_bind(run.priority.get())
                 .push_bind(run.task_type.as_str())
@@ -84,9 +84,9 @@ pub(super) async fn insert_runs(
                         .as_ref()
                         .map(|idempotency| idempotency.body_hmac.as_slice()),
                 )
-                .push_bind(run.estimate.input_tokens)
-                .push_bind(run.estimate.output_tokens)
-                .push_bind(run.estimate.cost_usd.map(|cost| cost.nanos()))
+                .push_bind(int(run.estimate.input_tokens))
+                .push_bind(int(run.estimate.output_tokens))
+                .push_bind(run.estimate.cost_usd.map(Usd::nanos))
                 .push_bind(run.trace_parent.as_deref())
                 .push_bind(run.simulated)
                 .push_bind(now.millis())
@@ -174,14 +174,14 @@ pub(super) async fn change(
                 To::Queue { not_before, retried } => ("queued", Some(not_before.millis()), retried, None),
                 To::End(result) => (result.status.as_str(), None, false, Some(now.millis())),
             };
-            let counts = (u8::from(retried), u8::from(change.crashed));
+            let (retried, crashed) = (u8::from(retried), u8::from(change.crashed));
             (
                 change.run.uuid().simple(),
                 change.epoch,
                 status,
                 not_before,
-                counts.0,
-                counts.1,
+                retried,
+                crashed,
                 finished_at,
             )
         })
@@ -193,7 +193,7 @@ pub(super) async fn change(
     insert_results(transaction, now, changes).await
 }
 
-const CHANGE: &str = "UPDATE mcp_request SET status = c.status, epoch = c.epoch, worker_id = NULL, \
+pub(super) const CHANGE: &str = "UPDATE mcp_request SET status = c.status, epoch = c.epoch, worker_id = NULL, \
      not_before = coalesce(c.not_before, mcp_request.not_before), retries = retries + c.retried, \
      crashes = crashes + c.crashed, finished_at = c.finished_at \
      FROM (SELECT unhex(value ->> 0) AS id, value ->> 1 AS epoch, value ->> 2 AS status, value ->> 3 AS not_before, \
@@ -236,7 +236,7 @@ async fn insert_results(
                 .push_bind(result.provider.as_deref())
                 .push_bind(result.model.as_deref())
                 .push_bind(result.usage.as_deref())
-                .push_bind(result.cost.map(|cost| cost.nanos()))
+                .push_bind(result.cost.map(Usd::nanos))
                 .push_bind(result.failure.as_ref().map(|failure| failure.code.as_str()))
                 .push_bind(result.failure.as_ref().map(|failure| failure.message.as_str()))
                 .push_bind(result.failure.as_ref().map(|failure| failure.retryable))

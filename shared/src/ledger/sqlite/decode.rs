@@ -43,3 +43,9 @@ pub(super) fn entry(row: &SqliteRow) -> Result<LogEntry, LedgerError> {
         data: row.try_get::<&str, _>("data")?.into(),
     })
 }
+
+/// The place in a batch that a row is about.
+pub(super) fn place(row: &SqliteRow) -> Result<usize, LedgerError> {
+    let place: i64 = row.try_get("place")?;
+    usize::try_from(place).map_err(|_| LedgerError::Corrupt(format!("no batch has a place {place}")))
+}

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::bulk::{Change, To};
 use super::closing::cancellation;
-use super::{Sqlite, Transaction, bulk, decode, millis, now, read_clock};
+use super::{Sqlite, Transaction, bulk, decode, int, millis, now, read_clock};
 use crate::domain::{
     AttemptStarted, Cursor, Event, LogEntry, RequeueReason, RunId, Status, Timestamp, WorkerId,
 };
@@ -31,7 +31,7 @@ impl Execute for Sqlite {
         )
         .bind(worker.id.uuid())
         .bind(worker.name.as_str())
-        .bind(worker.slots)
+        .bind(int(worker.slots))
         .bind(now.millis())
         .bind(now.plus(lease).millis())
         .execute(&mut *transaction)
@@ -41,8 +41,9 @@ impl Execute for Sqlite {
     }
 
     async fn renew(&self, worker: WorkerId, lease: Duration, draining: bool) -> Result<Renewal, LedgerError> {
-        // Draining is for good, even if an older renewal arrives later.
-        let row = sqlx::query(concat!(
+        // Draining is for good, even if an older renewal arrives later. All rows are fetched, though there is one at
+        // most: only a statement that was stepped to its end has committed and said so.
+        let rows = sqlx::query(concat!(
             "UPDATE mcp_worker SET lease_until = ",
             now!(),
             " + ?2, status = CASE WHEN ?3 THEN 'draining' ELSE status END WHERE id = ?1 AND status <> 'dead' \
@@ -51,11 +52,11 @@ impl Execute for Sqlite {
         .bind(worker.uuid())
         .bind(millis(lease))
         .bind(draining)
-        .fetch_optional(&self.write)
+        .fetch_all(&self.write)
         .await?;
-        row.map_or(Ok(Renewal::Dead), |row| {
+        rows.first().map_or(Ok(Renewal::Dead), |row| {
             Ok(Renewal::Renewed {
-                now: decode::moment(&row, "now")?,
+                now: decode::moment(row, "now")?,
             })
         })
     }
@@ -66,9 +67,12 @@ impl Execute for Sqlite {
         runs: &[RunId],
         tenant_limit: Option<u32>,
     ) -> Result<Vec<Claimed>, LedgerError> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut transaction = self.begin().await?;
         let incarnation = Incarnation::look_up(&mut transaction, worker).await?;
-        if runs.is_empty() || !incarnation.may_claim() {
+        if !incarnation.may_claim() {
             return Ok(Vec::new());
         }
         let rows = sqlx::query(CLAIM)
@@ -92,9 +96,12 @@ impl Execute for Sqlite {
     }
 
     async fn append(&self, worker: WorkerId, writes: &[Write]) -> Result<Vec<WriteOutcome>, LedgerError> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut transaction = self.begin().await?;
         let incarnation = Incarnation::look_up(&mut transaction, worker).await?;
-        if writes.is_empty() || incarnation.is_dead() {
+        if incarnation.is_dead() {
             return Ok(vec![WriteOutcome::Fenced; writes.len()]);
         }
         let held = held_of(&mut transaction, worker, writes).await?;
@@ -134,7 +141,7 @@ impl Execute for Sqlite {
         .await?;
         let mut committed = vec![Committed::No; writes.len()];
         for row in &found {
-            if let Some(committed) = committed.get_mut(place(row)?) {
+            if let Some(committed) = committed.get_mut(decode::place(row)?) {
                 *committed = Committed::Yes;
             }
         }
@@ -175,7 +182,7 @@ impl Execute for Sqlite {
 
 /// ?1 worker, ?2 now, ?3 ids, ?4 limit per tenant or NULL. The places inside the proposal count towards the limit in
 /// its order, so a tenant's earlier runs go first.
-const CLAIM: &str = "\
+pub(super) const CLAIM: &str = "\
 WITH proposed AS (SELECT unhex(value) AS id, min(key) AS place FROM json_each(?3) GROUP BY value), \
 ready AS ( \
   SELECT r.id, r.tenant, row_number() OVER (PARTITION BY r.tenant ORDER BY p.place) AS nth \
@@ -302,7 +309,7 @@ async fn held_of(
                 simulated: row.try_get("simulated")?,
                 cancel_by: row.try_get("cancel_by")?,
             };
-            Ok((place(row)?, held))
+            Ok((decode::place(row)?, held))
         })
         .collect()
 }
@@ -349,10 +356,4 @@ async fn append_held(
     entries.extend(cancellations.iter().map(|(run, entry)| (*run, entry)));
     bulk::insert_entries(transaction, &entries).await?;
     bulk::change(transaction, now, &changes).await
-}
-
-/// The place in a batch that a row is about.
-fn place(row: &SqliteRow) -> Result<usize, LedgerError> {
-    let place: i64 = row.try_get("place")?;
-    usize::try_from(place).map_err(|_| LedgerError::Corrupt(format!("no batch has a place {place}")))
 }

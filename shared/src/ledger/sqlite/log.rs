@@ -43,7 +43,7 @@ impl Log for Sqlite {
 /// ?1 runs and cursors, ?2 entries, ?3 bytes. The inner LIMIT stops the walk through each log, in the order of its key.
 /// The page is measured first (the length of a text is known without reading it) and then read, so that a log of large
 /// entries costs one page of memory.
-const TAIL: &str = "\
+pub(super) const TAIL: &str = "\
 WITH page AS ( \
   SELECT j.key AS place, e.run_id, e.epoch, e.seq, octet_length(e.data) AS bytes \
   FROM json_each(?1) AS j CROSS JOIN mcp_event AS e ON e.run_id = unhex(j.value ->> 0) AND (e.epoch, e.seq) IN ( \

@@ -18,6 +18,8 @@ mod closing;
 mod decode;
 mod execute;
 mod log;
+#[cfg(test)]
+mod plans;
 mod submit;
 mod upkeep;
 
@@ -128,4 +130,9 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis())
         .unwrap_or(i64::MAX)
         .min(i64::MAX / 2)
+}
+
+/// A count as the other database would hold it: readers are the same for both.
+fn int(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
 }

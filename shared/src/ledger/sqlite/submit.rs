@@ -136,7 +136,7 @@ impl Sqlite {
             .fetch_all(&mut **transaction)
             .await?
         {
-            let place = usize::try_from(row.try_get::<u32, _>("place")?).unwrap_or(usize::MAX);
+            let place = decode::place(&row)?;
             let outcome = if row.try_get("same_id")? {
                 AcceptOutcome::Accepted {
                     created_at: decode::moment(&row, "created_at")?,
@@ -172,7 +172,7 @@ impl Sqlite {
     }
 }
 
-const LOOK_UP: &str = "SELECT j.value ->> 0 AS place, r.id, r.created_at, r.body_hmac, 1 AS same_id \
+pub(super) const LOOK_UP: &str = "SELECT j.value ->> 0 AS place, r.id, r.created_at, r.body_hmac, 1 AS same_id \
      FROM json_each(?1) AS j CROSS JOIN mcp_request AS r ON r.id = unhex(j.value ->> 1) \
      UNION ALL \
      SELECT j.value ->> 0, r.id, r.created_at, r.body_hmac, 0 \

@@ -1,0 +1,270 @@
+//! What campaigns are played on: an installation of its own for each test, taken down at the end, when nothing may be
+//! left behind.
+
+pub(crate) mod client;
+mod database;
+mod process;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use simulator::{Simulator, SimulatorConfig};
+use tempfile::TempDir;
+
+pub(crate) use client::{Client, Frame, Watcher};
+pub(crate) use database::Database;
+pub(crate) use process::Process;
+
+/// No test needs as long as this; whoever waits for longer waits in vain.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Leases in tests: short, so that nobody waits ten seconds for a rescue.
+pub(crate) const LEASE: Duration = Duration::from_millis(2_000);
+
+/// Waits for something that must come.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("in vain: {what}"),
+    }
+}
+
+/// How an installation is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// `mcpctl up`: one process on SQLite.
+    Embedded,
+    /// `mcpctl api` and `mcpctl worker` on Postgres.
+    Cluster,
+}
+
+/// An installation.
+pub(crate) struct Stage {
+    pub(crate) mode: Mode,
+    pub(crate) simulator: Simulator,
+    settings: Vec<(String, String)>,
+    place: Place,
+    /// The `up` process, or the APIs.
+    pub(crate) apis: Vec<Process>,
+    pub(crate) workers: Vec<Process>,
+}
+
+enum Place {
+    Folder(TempDir),
+    Database(Database),
+}
+
+impl Stage {
+    /// One API and one worker, or both in one process.
+    pub(crate) async fn open(mode: Mode) -> Self {
+        Self::with(mode, &[]).await
+    }
+
+    /// The same, with settings of the environment.
+    pub(crate) async fn with(mode: Mode, settings: &[(&str, &str)]) -> Self {
+        let mut stage = Self::empty(mode, settings).await;
+        stage.start_api().await;
+        if mode == Mode::Cluster {
+            stage.start_worker().await;
+        }
+        stage
+    }
+
+    /// A place, a schema and a provider; no process yet.
+    pub(crate) async fn empty(mode: Mode, settings: &[(&str, &str)]) -> Self {
+        let config = SimulatorConfig {
+            first_token_delay: Duration::ZERO,
+            token_interval: Duration::ZERO,
+            ..SimulatorConfig::default()
+        };
+        let simulator = Simulator::bind("127.0.0.1:0", config)
+            .await
+            .expect("the simulator listens");
+        let mut all = vec![
+            ("MCP_SIMULATOR_URL".to_owned(), simulator.base_url()),
+            ("MCP_LEASE_MS".to_owned(), LEASE.as_millis().to_string()),
+            ("MCP_RETRY_BASE_MS".to_owned(), "50".to_owned()),
+            ("RUST_LOG".to_owned(), "info".to_owned()),
+        ];
+        let place = match mode {
+            Mode::Embedded => Place::Folder(tempfile::tempdir().expect("a folder")),
+            Mode::Cluster => {
+                let database = Database::create().await;
+                all.push(("DATABASE_URL".to_owned(), database.url().to_owned()));
+                all.push((
+                    "MCP_HASH_KEY".to_owned(),
+                    "0123456789abcdef0123456789abcdef".to_owned(),
+                ));
+                all.push(("MCP_DATABASE_CONNECTIONS".to_owned(), "6".to_owned()));
+                Place::Database(database)
+            }
+        };
+        all.extend(
+            settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let stage = Self {
+            mode,
+            simulator,
+            settings: all,
+            place,
+            apis: Vec::new(),
+            workers: Vec::new(),
+        };
+        if mode == Mode::Cluster {
+            let migrated = stage.command(&["migrate"]).finish().await;
+            assert!(migrated.success(), "migrate: {migrated}");
+        }
+        stage
+    }
+
+    /// A process of `mcpctl` with this installation's settings, not started.
+    pub(crate) fn command(&self, arguments: &[&str]) -> process::Command {
+        process::Command::mcpctl(arguments, &self.settings)
+    }
+
+    /// Starts an API (embedded: the whole process) and returns its client.
+    pub(crate) async fn start_api(&mut self) -> Client {
+        let process = self.api_command(&[]).start();
+        self.add_api(process).await
+    }
+
+    /// The command that starts an API (embedded: the whole process), with more settings.
+    pub(crate) fn api_command(&self, settings: &[(&str, &str)]) -> process::Command {
+        let command = match &self.place {
+            Place::Folder(folder) => {
+                let data = folder.path().to_str().expect("a readable path");
+                self.command(&["up", "--port", "0", "--data", data])
+            }
+            Place::Database(_) => self.command(&["api", "--port", "0"]),
+        };
+        command.with(settings)
+    }
+
+    /// Waits until a started API listens.
+    pub(crate) async fn add_api(&mut self, mut process: Process) -> Client {
+        let line = process.line_with("http://").await;
+        let url = line
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .expect("a URL");
+        let origin: String = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+        process.origin = Some(origin.clone());
+        self.apis.push(process);
+        Client::new(origin)
+    }
+
+    /// Starts a worker and waits until it has registered.
+    pub(crate) async fn start_worker(&mut self) {
+        self.start_worker_with(&[]).await;
+    }
+
+    /// The same, with more settings.
+    pub(crate) async fn start_worker_with(&mut self, settings: &[(&str, &str)]) {
+        assert_eq!(self.mode, Mode::Cluster, "embedded, the worker is in the process");
+        let mut process = self.command(&["worker"]).with(settings).start();
+        process.log_with("worker registered").await;
+        self.workers.push(process);
+    }
+
+    /// The client of the latest API.
+    pub(crate) fn client(&self) -> Client {
+        self.client_of(self.apis.len() - 1)
+    }
+
+    /// The client of one API.
+    pub(crate) fn client_of(&self, index: usize) -> Client {
+        Client::new(self.apis[index].origin.clone().expect("a listening API"))
+    }
+
+    /// The process that executes runs.
+    pub(crate) fn executor(&mut self) -> &mut Process {
+        match self.mode {
+            Mode::Embedded => self.apis.last_mut().expect("a process"),
+            Mode::Cluster => self.workers.last_mut().expect("a worker"),
+        }
+    }
+
+    /// Kills whoever executes runs, as `kill -9` does, and starts a successor. In a cluster the API stays.
+    pub(crate) async fn kill_executor_and_replace(&mut self) {
+        self.executor().kill().await;
+        match self.mode {
+            Mode::Embedded => {
+                self.start_api().await;
+            }
+            Mode::Cluster => self.start_worker().await,
+        }
+    }
+
+    /// The database of a cluster.
+    pub(crate) fn database(&self) -> &Database {
+        match &self.place {
+            Place::Database(database) => database,
+            Place::Folder(_) => panic!("embedded"),
+        }
+    }
+
+    /// Takes everything down, and sees that nothing is left: no run queued or running, no provider call open.
+    pub(crate) async fn close(mut self) {
+        let client = self.client();
+        soon("an empty queue", async {
+            loop {
+                let metrics = client.get("/mcp/v1/admin/metrics").await;
+                let left = |class: &Value| {
+                    ["ready", "running", "delayed"]
+                        .iter()
+                        .any(|key| class[key] != json!(0))
+                };
+                if !metrics.body["classes"]
+                    .as_array()
+                    .expect("classes")
+                    .iter()
+                    .any(left)
+                {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        soon(
+            "no open provider call",
+            self.simulator.wait_for(|stats| stats.open == 0),
+        )
+        .await;
+        for process in self.workers.drain(..).chain(self.apis.drain(..)) {
+            process.stop().await;
+        }
+        if let Place::Database(database) = self.place {
+            database.drop().await;
+        }
+    }
+}
+
+/// One test, told once, played in both modes.
+macro_rules! both_modes {
+    ($( $(#[$attribute:meta])* async fn $name:ident($mode:ident: Mode) $body:block )*) => {
+        $(
+            mod $name {
+                #[allow(unused_imports, reason = "a body may need fewer names than its file")]
+                use super::*;
+
+                async fn play($mode: Mode) $body
+
+                $(#[$attribute])*
+                #[tokio::test(flavor = "multi_thread")]
+                async fn embedded() {
+                    play(Mode::Embedded).await;
+                }
+
+                $(#[$attribute])*
+                #[tokio::test(flavor = "multi_thread")]
+                async fn cluster() {
+                    play(Mode::Cluster).await;
+                }
+            }
+        )*
+    };
+}
+pub(crate) use both_modes;

@@ -1,0 +1,223 @@
+//! Processes of `mcpctl`, and what can be done to them.
+
+use std::fmt;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::Child;
+use tokio::sync::watch;
+
+use super::soon;
+
+/// A process that is not started yet.
+pub(crate) struct Command(tokio::process::Command);
+
+impl Command {
+    pub(crate) fn mcpctl(arguments: &[&str], settings: &[(String, String)]) -> Self {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_mcpctl"));
+        // Nothing of the environment the tests run in may reach it.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", path)
+            .envs(settings.iter().cloned());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Self(command)
+    }
+
+    /// More settings of the environment.
+    pub(crate) fn with(mut self, settings: &[(&str, &str)]) -> Self {
+        self.0.envs(settings.iter().copied());
+        self
+    }
+
+    pub(crate) fn start(mut self) -> Process {
+        let mut child = self.0.spawn().expect("mcpctl starts");
+        let output = Lines::read(child.stdout.take().expect("piped"));
+        let log = Lines::read(child.stderr.take().expect("piped"));
+        Process {
+            child,
+            output,
+            log,
+            origin: None,
+        }
+    }
+
+    /// Starts it and waits for its end.
+    pub(crate) async fn finish(self) -> Finished {
+        let mut process = self.start();
+        let status = soon("the end of the process", process.child.wait())
+            .await
+            .expect("a status");
+        process.output.ended().await;
+        process.log.ended().await;
+        Finished {
+            status,
+            stdout: process.output.text(),
+            stderr: process.log.text(),
+        }
+    }
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    pub(crate) fn success(&self) -> bool {
+        self.status.success()
+    }
+
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}\n--- stdout\n{}\n--- stderr\n{}",
+            self.status, self.stdout, self.stderr
+        )
+    }
+}
+
+/// A running process.
+pub(crate) struct Process {
+    child: Child,
+    output: Lines,
+    log: Lines,
+    /// Where it listens.
+    pub(crate) origin: Option<String>,
+}
+
+impl Process {
+    /// The first line of stdout that contains this.
+    pub(crate) async fn line_with(&mut self, part: &str) -> String {
+        self.output.line_with(part, &self.log).await
+    }
+
+    /// The first line of the log that contains this.
+    pub(crate) async fn log_with(&mut self, part: &str) -> String {
+        self.log.line_with(part, &self.log).await
+    }
+
+    /// Everything logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.text()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("a running process")
+    }
+
+    /// Sends a signal: `STOP`, `CONT`, `TERM`, ...
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let sent = std::process::Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success(), "kill -{name} {pid}");
+    }
+
+    /// `kill -9`; returns when it is dead.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.expect("killed");
+    }
+
+    /// Waits for it to end by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        soon("the end of the process", self.child.wait())
+            .await
+            .expect("a status")
+    }
+
+    /// SIGTERM, and a clean end. A process that was killed before is fine.
+    pub(crate) async fn stop(mut self) {
+        if self.child.try_wait().expect("a status").is_some() {
+            return;
+        }
+        self.signal("TERM");
+        let status = self.ended().await;
+        assert!(status.success(), "{status}\n{}", self.log());
+        assert!(!self.log().contains("panicked"), "{}", self.log());
+    }
+}
+
+/// Lines as they come.
+struct Lines {
+    lines: Arc<Mutex<Vec<String>>>,
+    read: watch::Receiver<(usize, bool)>,
+}
+
+impl Lines {
+    fn read(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (progress, read) = watch::channel((0, false));
+        let kept = Arc::clone(&lines);
+        let _reading = tokio::spawn(async move {
+            let mut stream = BufReader::new(stream).lines();
+            while let Ok(Some(line)) = stream.next_line().await {
+                let mut kept = kept.lock().expect("no panic while locked");
+                kept.push(line);
+                progress.send_replace((kept.len(), false));
+            }
+            progress.send_modify(|progress| progress.1 = true);
+        });
+        Self { lines, read }
+    }
+
+    fn text(&self) -> String {
+        self.lines.lock().expect("no panic while locked").join("\n")
+    }
+
+    async fn ended(&mut self) {
+        self.read
+            .wait_for(|(_, ended)| *ended)
+            .await
+            .expect("the reader tells its end");
+    }
+
+    async fn line_with(&self, part: &str, log: &Self) -> String {
+        let found = || {
+            self.lines
+                .lock()
+                .expect("no panic while locked")
+                .iter()
+                .find(|line| line.contains(part))
+                .cloned()
+        };
+        let mut read = self.read.clone();
+        let waiting = async {
+            loop {
+                if let Some(line) = found() {
+                    return Some(line);
+                }
+                if read.borrow_and_update().1 {
+                    return found();
+                }
+                read.changed().await.ok()?;
+            }
+        };
+        match soon(part, waiting).await {
+            Some(line) => line,
+            None => panic!(
+                "the process ended without saying `{part}`:\n{}\n{}",
+                self.text(),
+                log.text()
+            ),
+        }
+    }
+}
