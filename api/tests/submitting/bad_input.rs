@@ -316,7 +316,7 @@ async fn what_is_not_json_is_told_so() {
     let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(5_000), close.repeat(5_000));
     for nested in [deep("[", "]"), deep(r#"{"a":"#, "}")] {
         for (body, field) in [
-            (format!(r#"{{"messages":{nested}}}"#), Some("messages")),
+            (format!(r#"{{"messages":[{nested}]}}"#), Some("messages")),
             (
                 format!(r#"{{"prompt":"x","metadata":{nested}}}"#),
                 Some("metadata"),
