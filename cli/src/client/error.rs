@@ -140,29 +140,29 @@ impl ClientError {
 
 fn next(action: &Action, cause: &Cause, server: &Server) -> String {
     let again = || server.command(&action.command());
+    let elsewhere = || {
+        format!(
+            "curl {}    (and check --server / MCP_SERVER)",
+            server.at(&["health"])
+        )
+    };
     match cause {
         Cause::Unreachable(_) if server.is_local() => {
             "mcpctl up    (starts one here; or point --server / MCP_SERVER to yours)".to_owned()
         }
-        Cause::Unreachable(_) => format!(
-            "curl {}    (and check --server / MCP_SERVER)",
-            server.at(&["health"])
-        ),
+        Cause::Unreachable(_) | Cause::NotOurs(_) => elsewhere(),
         Cause::BrokeOff(_) => match action {
             Action::Submit { idempotency_key } => format!(
                 "the same command with `--idempotency-key {idempotency_key}` (if the run was accepted, it is not made twice)"
             ),
             _ => again(),
         },
-        Cause::NotOurs(_) => format!(
-            "curl {}    (and check --server / MCP_SERVER)",
-            server.at(&["health"])
-        ),
         Cause::Refused(problem) => match problem.status {
             401 if server.has_key() => "check the key in MCP_API_KEY or --api-key-file FILE".to_owned(),
             401 => "set MCP_API_KEY, or pass --api-key-file FILE".to_owned(),
             403 => "use a key that may do this: MCP_API_KEY or --api-key-file FILE".to_owned(),
-            404 => server.command("list"),
+            404 if problem.code.as_deref() == Some("run_not_found") => server.command("list"),
+            404 | 405 => elsewhere(),
             409 => match action {
                 Action::Cancel(run) => server.command(&format!("result {run}")),
                 _ => again(),

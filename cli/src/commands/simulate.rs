@@ -54,9 +54,8 @@ pub(crate) async fn run(args: SimulateArgs) -> Result<(), CliError> {
     let mut screen = Screen::new(args.output.format);
     match screen.format {
         Format::Json => {
-            screen
-                .json(&serde_json::json!({ "base_url": base_url, "simulated": true }).to_string())
-                .await?
+            let facts = serde_json::json!({ "base_url": base_url, "simulated": true });
+            screen.json(&facts.to_string()).await?;
         }
         Format::Text => {
             screen.line(&base_url).await?;

@@ -132,6 +132,18 @@ async fn simulate(tasks: &TaskTracker, ended: CancellationToken) -> Result<Provi
     Ok(ProviderConfig::simulator(format!("http://{address}/v1")))
 }
 
+/// How this program is typed here: by its name where the shell finds it, else by its path.
+fn program() -> String {
+    const NAME: &str = "mcpctl";
+    let Ok(this) = std::env::current_exe() else { return NAME.to_owned() };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| folder.join(NAME).canonicalize().is_ok_and(|found| found == this)) {
+        return NAME.to_owned();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    this.strip_prefix(&here).unwrap_or(&this).display().to_string()
+}
+
 fn banner(
     address: SocketAddr,
     folder: &shared::ledger::DataFolder,
@@ -167,7 +179,7 @@ fn banner(
     lines.extend([
         String::new(),
         "Try".to_owned(),
-        format!("  mcpctl submit{server} \"Hello\" --follow"),
+        format!("  {} submit{server} \"Hello\" --follow", program()),
         format!("  curl -N http://{address}/mcp/v1/request -H 'Content-Type: application/json' \\"),
         "       -H 'Accept: text/event-stream' -d '{\"prompt\": \"Hello\"}'".to_owned(),
         String::new(),
