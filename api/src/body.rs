@@ -236,12 +236,11 @@ mod tests {
             b"\xff\xfe",
             br#"{"items":["\ud800"]}"#,
             br#"{"items":[{"count":1e999}]}"#,
-            "[".repeat(200).as_bytes(),
         ] {
-            let found = code(syntax);
-            assert!(
-                found == Code::InvalidJson || (found == Code::InvalidField && syntax.starts_with(b"[")),
-                "{found:?}: {}",
+            assert_eq!(
+                code(syntax),
+                Code::InvalidJson,
+                "{}",
                 String::from_utf8_lossy(syntax)
             );
         }

@@ -21,6 +21,9 @@ use crate::acceptor::NotAccepted;
 use crate::admission::Full;
 use crate::request_id::RequestId;
 
+/// The media type of every problem document.
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
+
 macro_rules! codes {
     ($( $variant:ident = $name:literal, $status:ident, $title:literal; )*) => {
         /// Why a request is refused, for machines: stable, in snake case. Each has one status and one title.
@@ -203,10 +206,7 @@ impl Problem {
         };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if matches!(
             status,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
@@ -292,7 +292,13 @@ pub(crate) async fn render(request_id: RequestId, request: Request, next: Next) 
         Some(problem) => {
             let code = problem.code.as_str();
             tracing::debug!(code, detail = %problem.detail, "refused");
-            problem.write(&request_id, &instance)
+            let allow = response.headers_mut().remove(header::ALLOW);
+            let mut written = problem.write(&request_id, &instance);
+            // Which methods a path takes is known to the router alone (RFC 9110, 15.5.6).
+            written
+                .headers_mut()
+                .extend(allow.map(|allow| (header::ALLOW, allow)));
+            written
         }
         None => response,
     }

@@ -12,13 +12,11 @@ use tokio::time::timeout;
 
 use crate::domain::{Cursor, LogEntry, RunId};
 use crate::feed::{News, Subscribe, Subscription};
-use crate::ledger::{LedgerError, Log};
+use crate::ledger::{LedgerError, Log, is_full_page};
 
 /// Entries read from the ledger at a time.
 const PAGE: u32 = 256;
-/// A page that carries less than this was not cut short by its size (the ledger cuts at about one mebibyte).
-const FULL_PAGE_BYTES: usize = 512 * 1024;
-/// Without news for so long, the ledger is asked: the feed may lose everything.
+/// Without news for so long, the ledger is asked all the same: the feed may lose everything.
 const RECHECK: Duration = Duration::from_secs(10);
 /// Pauses between tries while the ledger is away.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -40,13 +38,24 @@ pub enum WatchError {
 pub struct Watch {
     log: Arc<dyn Log>,
     feed: Arc<dyn Subscribe>,
+    recheck: Duration,
 }
 
 impl Watch {
     /// Joins this log to this feed.
     #[must_use]
     pub const fn new(log: Arc<dyn Log>, feed: Arc<dyn Subscribe>) -> Self {
-        Self { log, feed }
+        Self {
+            log,
+            feed,
+            recheck: RECHECK,
+        }
+    }
+
+    /// The same, but asking the ledger after `recheck` without news; 10 s unless said.
+    #[must_use]
+    pub fn with_recheck(self, recheck: Duration) -> Self {
+        Self { recheck, ..self }
     }
 
     /// Watches an existing run from after a cursor that its log issued, or from the start.
@@ -66,6 +75,7 @@ impl Watch {
             log: Arc::clone(&self.log),
             subscription: self.feed.subscribe(run, after).await,
             run,
+            recheck: self.recheck,
             last: after,
             ended,
             pending: VecDeque::new(),
@@ -80,6 +90,7 @@ pub struct Watcher {
     log: Arc<dyn Log>,
     subscription: Subscription,
     run: RunId,
+    recheck: Duration,
     last: Cursor,
     ended: bool,
     pending: VecDeque<LogEntry>,
@@ -118,7 +129,7 @@ impl Watcher {
 
     async fn fill(&mut self) {
         if self.live {
-            let news = timeout(RECHECK, self.subscription.recv())
+            let news = timeout(self.recheck, self.subscription.recv())
                 .await
                 .unwrap_or(News::Look);
             self.live = self.take(news);
@@ -151,8 +162,7 @@ impl Watcher {
         match self.log.entries(self.run, self.last, PAGE).await {
             Ok(entries) => {
                 self.pause = PAUSE;
-                let bytes: usize = entries.iter().map(|entry| entry.data.len()).sum();
-                self.live = entries.len() < PAGE as usize && bytes < FULL_PAGE_BYTES;
+                self.live = !is_full_page(&entries, PAGE);
                 self.pending.extend(entries);
             }
             Err(error) => {

@@ -95,6 +95,9 @@ pub(crate) async fn live(parts: &WorkerParts, router: &Arc<Router>, shutdown: &S
         tasks: runs.clone(),
     };
     claim_until(&pool, shutdown, &lost).await;
+    if !lost.is_cancelled() {
+        tracing::info!(%worker, runs = runs.len(), "drain: claiming no more; letting runs end");
+    }
     runs.close();
     drain(&runs, &running, parts.config.drain, shutdown, &lost).await;
 

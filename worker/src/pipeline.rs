@@ -66,6 +66,7 @@ impl Pipeline {
     /// Executes until it is done, told to stop, or out of time. What loses is dropped, and with it the provider call.
     async fn execute(&self, run: &Claimed, entered: &Entered, journal: &mut Journal) -> End {
         let executing = async {
+            fail::fail_point!("worker::execute");
             match run.kind {
                 Kind::Chat => kinds::chat::execute(run, &self.router, journal).await,
             }

@@ -25,14 +25,7 @@ const DEFAULT_TASK_TYPE: &str = "chat";
 const NOT_BUILT: [&str; 1] = ["workflow"];
 
 /// Parameters that are set from fields of their own, or that would change how the answer is read.
-const RESERVED: [&str; 6] = [
-    "model",
-    "messages",
-    "stream",
-    "stream_options",
-    "max_tokens",
-    "temperature",
-];
+const RESERVED: [&str; 5] = ["model", "messages", "stream_options", "max_tokens", "temperature"];
 
 /// A chat request as a surface understood it; values are not checked yet.
 #[derive(Debug)]
@@ -263,6 +256,10 @@ fn params(params: Map<String, Value>) -> Result<Map<String, Value>, Problem> {
         }
         if name.contains('\0') {
             return Err(Problem::new(Code::NulCharacter).field("params"));
+        }
+        // Whether the provider is asked to stream; the run's log is a stream either way.
+        if name == "stream" && !value.is_boolean() {
+            return Err(invalid(&field, "must be true or false"));
         }
         refuse_nul(value, &field)?;
     }

@@ -78,7 +78,7 @@ async fn everything_that_is_said_is_kept() {
         "deadline_ms": 60_000,
         "metadata": { "ticket": 7, "emoji": "🚀" },
         "on_interruption": "fail",
-        "params": { "top_p": 0.9, "n": 1 },
+        "params": { "top_p": 0.9, "n": 1, "stream": false },
     });
     let answer = house.submit(&said).await;
     let run = answer.accepted();
@@ -97,7 +97,7 @@ async fn everything_that_is_said_is_kept() {
         (input * 2 + 800) as f64 / 1e6
     );
 
-    let claimed = house.claim(run).await;
+    let (_, claimed) = house.claim(run).await;
     let spec: ChatSpec = serde_json::from_str(&claimed.spec).unwrap();
     assert_eq!(
         spec.messages.get(),
@@ -149,14 +149,8 @@ async fn a_request_has_a_name_and_a_place_in_its_trace() {
     let answer = Answer::of(request.send().await.unwrap()).await;
     assert_eq!(answer.header("x-request-id"), Some("mine-1"));
     let run = answer.accepted();
-    assert!(
-        house
-            .claim(run)
-            .await
-            .trace_parent
-            .unwrap()
-            .starts_with(&format!("00-{trace}-"))
-    );
+    let (_, claimed) = house.claim(run).await;
+    assert!(claimed.trace_parent.unwrap().starts_with(&format!("00-{trace}-")));
 
     let unnamed = house.submit(&json!({ "prompt": "Hello" })).await;
     assert!(unnamed.header("x-request-id").unwrap().starts_with("req_"));

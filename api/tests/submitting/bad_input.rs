@@ -153,8 +153,8 @@ async fn every_field_has_its_bounds() {
             "params.messages",
         ),
         (
-            prompt("params", json!({ "stream": true })),
-            "reserved_param",
+            prompt("params", json!({ "stream": 1 })),
+            "invalid_field",
             "params.stream",
         ),
         (
@@ -461,10 +461,9 @@ async fn query_headers_paths_and_methods_are_checked() {
         house.get("/mcp/v1/nothing").await.problem(),
         (404, "not_found", None)
     );
-    assert_eq!(
-        house.post("/mcp/v1/requests").await.problem(),
-        (405, "method_not_allowed", None)
-    );
+    let wrong_method = house.post("/mcp/v1/requests").await;
+    assert_eq!(wrong_method.problem(), (405, "method_not_allowed", None));
+    assert_eq!(wrong_method.header("allow"), Some("GET,HEAD"));
     assert_eq!(house.queued().await, 0);
     house.close().await;
 }

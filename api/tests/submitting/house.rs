@@ -22,7 +22,7 @@ pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A running API with everything under it. Must be closed, so that every test sees it come down.
 pub(crate) struct House {
-    pub(crate) stage: Stage,
+    pub(crate) stage: Arc<Stage>,
     pub(crate) dispatch: Dispatch,
     pub(crate) drain: Drain,
     pub(crate) address: SocketAddr,
@@ -115,7 +115,15 @@ impl House {
     }
 
     pub(crate) async fn build(plan: Plan) -> Self {
-        let stage = Stage::open().await;
+        Self::over(Arc::new(Stage::open().await), plan).await
+    }
+
+    /// Another API over the same ledger, which shares nothing else with this one.
+    pub(crate) async fn neighbour(&self) -> Self {
+        Self::over(Arc::clone(&self.stage), Plan::default()).await
+    }
+
+    async fn over(stage: Arc<Stage>, plan: Plan) -> Self {
         let dispatch = LedgerDispatch::dispatch(Arc::clone(&stage.ledger.backlog));
         let drain = Drain::default();
         let parts = ApiParts {
@@ -185,8 +193,8 @@ impl House {
         Answer::of(request.send().await.unwrap()).await
     }
 
-    /// What a worker is given that claims this run.
-    pub(crate) async fn claim(&self, run: RunId) -> Claimed {
+    /// A worker, and what it is given when it claims this run.
+    pub(crate) async fn claim(&self, run: RunId) -> (WorkerId, Claimed) {
         let worker = NewWorker {
             id: WorkerId::new(),
             name: "reader".to_owned(),
@@ -197,12 +205,8 @@ impl House {
             .register(&worker, Duration::from_secs(3_600))
             .await
             .unwrap();
-        execute
-            .claim(worker.id, &[run], None)
-            .await
-            .unwrap()
-            .pop()
-            .unwrap()
+        let mut claimed = execute.claim(worker.id, &[run], None).await.unwrap();
+        (worker.id, claimed.pop().unwrap())
     }
 
     /// The next run that the queue proposes; waits for one.

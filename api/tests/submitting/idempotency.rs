@@ -24,6 +24,33 @@ async fn a_hundred_concurrent_submits_with_one_key_are_one_run() {
 }
 
 #[tokio::test]
+async fn two_servers_over_one_ledger_agree() {
+    let house = House::open().await;
+    let neighbour = house.neighbour().await;
+    let body = json!({ "prompt": "Hello" });
+    let keys: Vec<_> = (0..10).map(|index| format!("order-{index}")).collect();
+    let here = join_all(
+        keys.iter()
+            .cycle()
+            .take(50)
+            .map(|key| house.submit_with_key(&body, key)),
+    );
+    let there = join_all(
+        keys.iter()
+            .rev()
+            .cycle()
+            .take(50)
+            .map(|key| neighbour.submit_with_key(&body, key)),
+    );
+    let (here, there) = tokio::join!(here, there);
+    let runs: HashSet<_> = here.iter().chain(&there).map(Answer::accepted).collect();
+    assert_eq!(runs.len(), 10);
+    assert_eq!(house.queued().await, 10);
+    house.close().await;
+    neighbour.close().await;
+}
+
+#[tokio::test]
 async fn a_hundred_keys_at_once_are_a_hundred_runs_each_once() {
     let house = House::open().await;
     let body = json!({ "prompt": "Hello" });

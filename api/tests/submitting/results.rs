@@ -1,9 +1,11 @@
 //! Runs and results over their lives.
 
+use api::ProviderFacts;
 use serde_json::{Value, json};
-use shared::domain::RunId;
+use shared::domain::{Cursor, Event, FailureCode, LogEntry, Price, RunFailed, RunId, Status, Usd};
+use shared::ledger::{Failure, RunResult, Then, Write, WriteOutcome};
 
-use crate::house::House;
+use crate::house::{House, Plan};
 
 #[tokio::test]
 async fn a_run_shows_where_it_is_and_its_result_once_there_is_one() {
@@ -47,6 +49,88 @@ async fn a_run_shows_where_it_is_and_its_result_once_there_is_one() {
     ] {
         assert_eq!(answer.body[field], expected, "{field}");
     }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_failed_run_says_why_and_shows_what_there_was() {
+    let price = Price {
+        input_per_million: Usd::from_nanos(1),
+        output_per_million: Usd::from_nanos(1),
+    };
+    let provider = ProviderFacts {
+        name: "sim".to_owned(),
+        price: Some(price),
+        simulated: true,
+    };
+    let house = House::build(Plan {
+        provider,
+        ..Plan::default()
+    })
+    .await;
+    let run = house.submit(&json!({ "prompt": "Hello" })).await.accepted();
+    let (worker, claimed) = house.claim(run).await;
+    let message = "the provider broke off";
+    let failed = Event::RunFailed(RunFailed {
+        code: FailureCode::ProviderInterrupted,
+        message: message.to_owned(),
+        retryable: true,
+    });
+    let entry = LogEntry {
+        cursor: Cursor::new(claimed.epoch, 2),
+        kind: failed.kind(),
+        at: shared::clock::now(),
+        data: failed.to_data(true),
+    };
+    let result = RunResult {
+        status: Status::Failed,
+        answer: Some(
+            r#"{"text":"Hel","message":{"reasoning_content":"hm","tool_calls":[{"index":0}]}}"#.to_owned(),
+        ),
+        finish_reason: None,
+        provider: Some("sim".to_owned()),
+        model: Some("sim-1".to_owned()),
+        usage: Some(r#"{"prompt_tokens":3,"vendor":{"x":1.50}}"#.to_owned()),
+        cost: Usd::from_dollars(0.25),
+        failure: Some(Failure {
+            code: FailureCode::ProviderInterrupted,
+            message: message.to_owned(),
+            retryable: true,
+        }),
+    };
+    let write = Write {
+        run,
+        epoch: claimed.epoch,
+        entries: vec![entry],
+        then: Then::Settle(Box::new(result)),
+    };
+    let outcomes = house.stage.ledger.execute.append(worker, &[write]).await.unwrap();
+    assert_eq!(outcomes, [WriteOutcome::Committed]);
+
+    let answer = house.get(&format!("/mcp/v1/request/{run}/result")).await;
+    assert_eq!(answer.status, 200);
+    for (field, expected) in [
+        ("status", json!("failed")),
+        ("text", json!("Hel")),
+        (
+            "message",
+            json!({ "reasoning_content": "hm", "tool_calls": [{ "index": 0 }] }),
+        ),
+        ("finish_reason", Value::Null),
+        ("provider", json!("sim")),
+        ("model", json!("sim-1")),
+        ("usage", json!({ "prompt_tokens": 3, "vendor": { "x": 1.5 } })),
+        ("cost_usd", json!(0.25)),
+        (
+            "error",
+            json!({ "code": "provider_interrupted", "message": message, "retryable": true }),
+        ),
+        ("simulated", json!(true)),
+    ] {
+        assert_eq!(answer.body[field], expected, "{field}");
+    }
+    let cancelled = house.post(&format!("/mcp/v1/cancel/{run}")).await;
+    assert_eq!(cancelled.problem(), (409, "already_finished", None));
     house.close().await;
 }
 

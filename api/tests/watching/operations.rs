@@ -73,6 +73,7 @@ async fn whoever_watches_is_counted() {
         let count = text.lines().find_map(|line| line.strip_prefix(&name)).unwrap();
         assert!(count.parse::<f64>().unwrap() >= 1.0, "{text}");
     }
+    drop((events, socket));
     server.stop().await;
 }
 

@@ -111,6 +111,7 @@ async fn what_is_no_message_of_the_protocol_closes_with_4400() {
         Message::text(r#"{"type":"pause"}"#),
         Message::text(r#"{"type":"cancel","run":"another"}"#),
         Message::text(format!("{}{}", "[".repeat(1_000), "]".repeat(1_000))),
+        Message::text(" ".repeat(5_000)),
         Message::binary(&br#"{"type":"cancel"}"#[..]),
     ] {
         let mut socket = server.socket(&format!("/mcp/v1/stream/{run}")).await;

@@ -61,7 +61,8 @@ impl Following {
         told: &Cell<Option<Cursor>>,
     ) -> Result<End, CliError> {
         let mut follower = Follower::new(client, self.run, self.after, self.patience, self.known);
-        let mut narrator = Narrator::new(self.manner, self.after);
+        let result = client.server().command(&format!("result {} -o json", self.run));
+        let mut narrator = Narrator::new(self.manner, self.after, result);
         screen.busy("connecting".to_owned());
         loop {
             match follower.next().await? {
@@ -94,7 +95,8 @@ pub(super) fn verdict(
     }
     let next = match &error {
         Some(error) if error.retryable => "submit it again: another try may succeed".to_owned(),
-        _ => client.server().command(&format!("tail {run} --events")),
+        Some(_) => client.server().command(&format!("tail {run} --events")),
+        None => client.server().command(&format!("status {run}")),
     };
     let (code, message) = error.map(|error| (error.code, error.message)).unzip();
     Err(CliError::RunEnded {

@@ -32,6 +32,8 @@ pub(super) struct Narrator {
     manner: Manner,
     /// Where the telling began: what is before it was told elsewhere, or never.
     from: Option<Cursor>,
+    /// The command that shows the whole answer, not its text alone.
+    result: String,
     transcript: Transcript,
     /// What of the transcript's text is on stdout.
     shown: bool,
@@ -58,10 +60,11 @@ struct Data {
 }
 
 impl Narrator {
-    pub(super) fn new(manner: Manner, from: Option<Cursor>) -> Self {
+    pub(super) fn new(manner: Manner, from: Option<Cursor>, result: String) -> Self {
         Self {
             manner,
             from,
+            result,
             transcript: Transcript::default(),
             shown: false,
             summary: Summary::default(),
@@ -82,7 +85,10 @@ impl Narrator {
                 };
                 let line = format!(
                     "{:<6} {}  {:<16} {}{label}",
-                    entry.cursor, entry.at, entry.name, entry.data
+                    entry.cursor.to_string(),
+                    entry.at,
+                    entry.name,
+                    entry.data
                 );
                 Ok(screen.line(&line).await?)
             }
@@ -194,8 +200,9 @@ impl Narrator {
         if !more.is_empty() {
             screen
                 .note(&format!(
-                    "the answer is more than its text ({}): see the result as JSON",
-                    more.join(", ")
+                    "the answer is more than its text ({}): {}",
+                    more.join(", "),
+                    self.result
                 ))
                 .await?;
         }

@@ -47,6 +47,12 @@ async fn one_with_advice_that_fits() {
         1,
         &["because of run_not_found", "mcpctl list"],
     );
+    let no_such_path = Server::start().await.refuse(404, "not_found");
+    says(
+        &run(&no_such_path.url(), &["status", RUN]).await,
+        1,
+        &["not_found", "/health", "--server"],
+    );
     let finished = Server::start().await.refuse(409, "already_finished");
     says(
         &run(&finished.url(), &["cancel", RUN]).await,

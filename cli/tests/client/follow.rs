@@ -240,5 +240,8 @@ async fn what_is_more_than_text_is_not_passed_over() {
     let server = Server::start().await.log(&log);
     let ended = run(&server.url(), &["tail", RUN]).await;
     assert_eq!((ended.code, ended.stdout.as_str()), (0, ""), "{ended:?}");
-    assert!(ended.stderr.contains("tool_calls"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("tool_calls") && ended.stderr.contains("result run_"),
+        "{ended:?}"
+    );
 }

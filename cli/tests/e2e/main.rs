@@ -7,4 +7,7 @@
 
 mod stage;
 
+mod faults;
+mod idempotency;
+mod limits;
 mod street;

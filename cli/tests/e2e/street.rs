@@ -2,15 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::client::{answer, assert_sound, kinds};
+use crate::stage::client::{answer, assert_sound, kinds, parsed};
 use crate::stage::{Mode, Stage, both_modes, soon};
-
-fn parsed(frames: &[String]) -> Vec<Value> {
-    frames
-        .iter()
-        .map(|frame| serde_json::from_str(frame).expect("JSON"))
-        .collect()
-}
 
 both_modes! {
     async fn a_prompt_is_answered_streamed_and_kept(mode: Mode) {

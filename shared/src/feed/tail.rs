@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use super::hub::{Hub, Subscription};
 use super::{Commit, Feed, Publish, Subscribe};
 use crate::domain::{Cursor, LogEntry, RunId};
-use crate::ledger::Log;
+use crate::ledger::{LedgerError, Log, is_full_page};
 
 /// How often the ledger is asked.
 const TICK: Duration = Duration::from_millis(100);
-/// Entries read by one query; a full page is followed by another query at once.
+/// Entries read by one query. A full page, also by its size, is followed by another query at once.
 const PAGE: u32 = 2_000;
 /// Runs asked about in one query.
 const RUNS_PER_QUERY: usize = 1_000;
@@ -80,20 +80,21 @@ impl TailFeed {
         }
     }
 
-    async fn read(&self, watched: Vec<(RunId, Cursor)>) -> Result<(), crate::ledger::LedgerError> {
+    /// Hands on everything that is new. Who has just been served goes to the end of the next question, so that a long
+    /// log is no hold-up for the others.
+    async fn read(&self, watched: Vec<(RunId, Cursor)>) -> Result<(), LedgerError> {
         for runs in watched.chunks(RUNS_PER_QUERY) {
-            let mut positions: HashMap<RunId, Cursor> = runs.iter().copied().collect();
+            let mut positions = runs.to_vec();
             loop {
-                let asked: Vec<_> = positions.iter().map(|(run, cursor)| (*run, *cursor)).collect();
-                let news = self.log.tail(&asked, PAGE).await?;
-                let full = news.len() >= PAGE as usize;
-                for (run, entries) in by_run(news) {
-                    if let Some(last) = entries.last() {
-                        positions.insert(run, last.cursor);
-                    }
+                let news = self.log.tail(&positions, PAGE).await?;
+                let more = is_full_page(news.iter().map(|(_, entry)| entry), PAGE);
+                let served = by_run(news);
+                positions.retain(|(run, _)| !served.contains_key(run));
+                for (run, entries) in served {
+                    positions.extend(entries.last().map(|last| (run, last.cursor)));
                     self.hub.publish(run, entries.into());
                 }
-                if !full {
+                if !more {
                     break;
                 }
             }

@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector};
 
@@ -14,6 +15,8 @@ use crate::config::PostgresConfig;
 /// Name of the database inside a data folder.
 const FILE: &str = "ledger.sqlite";
 const LOCK: &str = "lock";
+/// How long a reader waits for the embedded database: longer only when the disk hangs.
+const EMBEDDED_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a ledger cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +119,7 @@ impl Ledger {
             log: backend,
             reader: Reader {
                 db: reader,
+                patience: EMBEDDED_PATIENCE,
                 pool: Arc::new(pool),
             },
             writer,
@@ -143,6 +147,7 @@ impl Ledger {
             log: backend,
             reader: Reader {
                 db: db.clone(),
+                patience: config.statement_timeout,
                 pool: Arc::new(pool),
             },
             writer: db,

@@ -28,13 +28,7 @@ impl From<sqlx::Error> for LedgerError {
         match &error {
             sqlx::Error::Database(database) => {
                 let code = database.code().unwrap_or_default();
-                // Postgres: 22 data exception, 23 integrity violation. SQLite: 19 constraint (and its extended codes).
-                let refused = code.starts_with("22")
-                    || code.starts_with("23")
-                    || code
-                        .parse::<u32>()
-                        .is_ok_and(|code| code & 0xff == 19 && code < 10_000);
-                if refused {
+                if is_refusal(&code) {
                     Self::Refused(error.to_string())
                 } else {
                     Self::Unavailable(error.to_string())
@@ -47,6 +41,16 @@ impl From<sqlx::Error> for LedgerError {
             _ => Self::Unavailable(error.to_string()),
         }
     }
+}
+
+/// Whether a database's error code speaks of the data and not of the database.
+fn is_refusal(code: &str) -> bool {
+    if code.len() == 5 {
+        // SQLSTATE: 22 data exception, 23 integrity violation, 54 a limit of the server (such as an oversized index row).
+        return ["22", "23", "54"].iter().any(|class| code.starts_with(class));
+    }
+    // SQLite: the low byte is the primary code; 19 is a constraint, 18 a value that is too big.
+    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 18 | 19))
 }
 
 impl From<sea_orm::DbErr> for LedgerError {

@@ -145,10 +145,13 @@ pub struct Failure {
 }
 
 /// What became of one run's write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteOutcome {
     /// In the ledger.
     Committed,
+    /// In the ledger; but somebody had asked to cancel the run, so instead of going back to the queue it ended by this
+    /// entry, the first of the next epoch.
+    Overtaken(LogEntry),
     /// Not written: the run is no longer this worker's in this epoch.
     Fenced,
 }

@@ -30,6 +30,19 @@ pub trait Log: Send + Sync {
     ) -> Result<Vec<(RunId, LogEntry)>, LedgerError>;
 }
 
+/// A page that carries less than this was not cut short by its size: the ledger cuts at about twice as much.
+const FULL_PAGE_BYTES: usize = 512 * 1024;
+
+/// Whether a page of a [`Log`], asked for with this limit, may have been cut short, so that there is more to read now.
+pub fn is_full_page<'a>(page: impl IntoIterator<Item = &'a LogEntry>, limit: u32) -> bool {
+    let (mut entries, mut bytes) = (0, 0);
+    for entry in page {
+        entries += 1;
+        bytes += entry.data.len();
+    }
+    entries >= limit as usize || bytes >= FULL_PAGE_BYTES
+}
+
 /// A run as the API shows it: everything but its content.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRecord {
@@ -159,5 +172,7 @@ pub struct WorkerRecord {
 #[derive(Clone)]
 pub struct Reader {
     pub(super) db: sea_orm::DatabaseConnection,
+    /// A query that has not answered by then counts as unavailable.
+    pub(super) patience: std::time::Duration,
     pub(super) pool: std::sync::Arc<dyn Fn() -> PoolStatus + Send + Sync>,
 }

@@ -2,7 +2,7 @@
 
 use sea_orm::sea_query::{Expr, Func, Query, SelectStatement};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::entity::{request, result, worker};
@@ -18,8 +18,7 @@ impl Reader {
     /// # Errors
     /// When the ledger is away.
     pub async fn run(&self, run: RunId) -> Result<Option<RunRecord>, LedgerError> {
-        request::Entity::find_by_id(run.uuid())
-            .one(&self.db)
+        self.within(request::Entity::find_by_id(run.uuid()).one(&self.db))
             .await?
             .map(RunRecord::try_from)
             .transpose()
@@ -30,8 +29,7 @@ impl Reader {
     /// # Errors
     /// When the ledger is away.
     pub async fn result(&self, run: RunId) -> Result<Option<StoredResult>, LedgerError> {
-        result::Entity::find_by_id(run.uuid())
-            .one(&self.db)
+        self.within(result::Entity::find_by_id(run.uuid()).one(&self.db))
             .await?
             .map(StoredResult::try_from)
             .transpose()
@@ -74,7 +72,7 @@ impl Reader {
             .filter(condition)
             .order_by_desc(Column::Id)
             .limit(u64::from(limit) + 1);
-        let mut models = query.all(&self.db).await?;
+        let mut models = self.within(query.all(&self.db)).await?;
         let more = models.len() > limit as usize;
         models.truncate(limit as usize);
         let runs = models
@@ -129,7 +127,7 @@ impl Reader {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), LedgerError> {
-        Ok(self.db.ping().await?)
+        self.within(self.db.ping()).await
     }
 
     /// The connections of the pool.
@@ -154,15 +152,14 @@ impl Reader {
             .number(of_class(Status::Queued).and_where(Column::NotBefore.gt(now.millis())))
             .await?;
         let running = self.number(&of_class(Status::Running)).await?;
-        let oldest: Option<Option<i64>> = request::Entity::find()
+        let oldest = request::Entity::find()
             .select_only()
             .column_as(Column::NotBefore.min(), "oldest")
             .filter(Column::Status.eq(Status::Queued.as_str()))
             .filter(Column::Class.eq(class.as_str()))
             .filter(Column::NotBefore.lte(now.millis()))
-            .into_tuple()
-            .one(&self.db)
-            .await?;
+            .into_tuple::<Option<i64>>();
+        let oldest = self.within(oldest.one(&self.db)).await?;
         let age = |oldest: i64| u64::try_from(now.millis() - oldest).unwrap_or(0);
         Ok(ClassOverview {
             class,
@@ -176,19 +173,17 @@ impl Reader {
     async fn workers(&self) -> Result<Vec<WorkerRecord>, LedgerError> {
         let models = worker::Entity::find()
             .filter(worker::Column::Status.ne("dead"))
-            .order_by_asc(worker::Column::StartedAt)
-            .all(&self.db)
-            .await?;
-        let held: Vec<(uuid::Uuid, i64)> = request::Entity::find()
+            .order_by_asc(worker::Column::StartedAt);
+        let models = self.within(models.all(&self.db)).await?;
+        let held = request::Entity::find()
             .select_only()
             .column(request::Column::WorkerId)
             .column_as(request::Column::Id.count(), "held")
             .filter(request::Column::Status.eq(Status::Running.as_str()))
             .filter(request::Column::WorkerId.is_not_null())
             .group_by(request::Column::WorkerId)
-            .into_tuple()
-            .all(&self.db)
-            .await?;
+            .into_tuple::<(uuid::Uuid, i64)>();
+        let held = self.within(held.all(&self.db)).await?;
         let running = |id: uuid::Uuid| {
             let count = held
                 .iter()
@@ -211,19 +206,30 @@ impl Reader {
     async fn now(&self) -> Result<Timestamp, LedgerError> {
         let now = match self.db.get_database_backend() {
             DbBackend::Postgres => "mcp_now()",
-            _ => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            _ => "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)",
         };
         let mut select = Query::select();
         select.expr_as(Expr::cust(now), "now");
-        let row = self.db.query_one(&select).await?;
+        let row = self.within(self.db.query_one(&select)).await?;
         let row = row.ok_or_else(|| LedgerError::Corrupt("the database told no time".to_owned()))?;
         Ok(Timestamp::from_millis(row.try_get("", "now")?))
     }
 
     async fn number(&self, select: &SelectStatement) -> Result<u64, LedgerError> {
-        let row = self.db.query_one(select).await?;
+        let row = self.within(self.db.query_one(select)).await?;
         let row = row.ok_or_else(|| LedgerError::Corrupt("a count returned nothing".to_owned()))?;
         Ok(u64::try_from(row.try_get::<i64>("", "count")?).unwrap_or(0))
+    }
+
+    /// Waits for a query; a database that does not answer in time counts as away.
+    async fn within<T>(&self, query: impl Future<Output = Result<T, DbErr>> + Send) -> Result<T, LedgerError> {
+        match tokio::time::timeout(self.patience, query).await {
+            Ok(answered) => Ok(answered?),
+            Err(_) => Err(LedgerError::Unavailable(format!(
+                "no answer within {:?}",
+                self.patience
+            ))),
+        }
     }
 }
 

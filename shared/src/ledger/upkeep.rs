@@ -86,7 +86,8 @@ pub trait Upkeep: Send + Sync {
     ) -> Result<Vec<Closed>, LedgerError>;
 
     /// Moves one running run that its worker lost sight of back to the queue (or cancels it when that was asked for),
-    /// if it is still held in this epoch. No crash is counted.
+    /// if it is still held in this epoch. No crash is counted. Only for runs of which no write of this worker is under
+    /// way: the fence is the worker's row, and it stays alive.
     ///
     /// # Errors
     /// When the ledger is away.

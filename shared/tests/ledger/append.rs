@@ -162,8 +162,11 @@ async fn writes_for_runs_that_are_not_ours_are_left_out(f: &Fixture) {
     stale.entries[0].cursor = Cursor::new(3, 1);
     let batch = [success(&theirs, 2), never_claimed, output(&ours, 2, "y"), unknown];
     let outcomes = f.execute.append(worker, &batch).await.unwrap();
-    let (fenced, committed) = (WriteOutcome::Fenced, WriteOutcome::Committed);
-    assert_eq!(outcomes, [fenced, fenced, committed, fenced]);
+    let fenced = WriteOutcome::Fenced;
+    assert_eq!(
+        outcomes,
+        [fenced.clone(), fenced.clone(), WriteOutcome::Committed, fenced.clone()]
+    );
     assert_eq!(f.append(worker, stale).await, fenced);
     assert_eq!(f.outline(ours.id).await[2..], ["1-2 output.delta"]);
     assert_eq!(

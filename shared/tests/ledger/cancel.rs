@@ -145,10 +145,11 @@ async fn a_requeue_after_a_request_ends_cancelled(f: &Fixture) {
         CancelOutcome::Requested
     );
     let write = requeue(&claimed, 3, RequeueReason::Released, Timestamp::from_millis(0));
-    assert_eq!(f.append(worker, write).await, WriteOutcome::Committed);
+    let outcome = f.append(worker, write).await;
     let record = f.record(claimed.id).await;
     assert_eq!((record.status, record.worker), (Status::Cancelled, None));
     let log = f.whole_log(claimed.id).await;
+    assert_eq!(log.last().cloned().map(WriteOutcome::Overtaken), Some(outcome));
     let Some(Ok(Event::RunCancelled(cancelled))) = log.last().map(LogEntry::event) else {
         panic!("{log:?}")
     };

@@ -10,7 +10,7 @@ crate::contract!(
     a_zombie_changes_nothing_after_its_run_went_on_elsewhere,
     a_released_run_is_fenced,
     of_append_and_reap_exactly_one_wins,
-    of_append_and_release_exactly_one_wins,
+    a_settled_run_is_not_released,
     of_two_reapers_exactly_one_moves_the_run,
     of_reap_and_renewal_exactly_one_wins,
     a_claim_never_outlives_its_worker,
@@ -105,27 +105,19 @@ async fn of_append_and_reap_exactly_one_wins(f: &Fixture) {
                 assert_eq!(f.record(claimed.id).await.status, Status::Queued);
                 assert_eq!(f.outline(claimed.id).await[2..], ["2-1 run.requeued"]);
             }
+            ref other => panic!("nobody cancelled: {other:?}"),
         }
     }
 }
 
-async fn of_append_and_release_exactly_one_wins(f: &Fixture) {
-    let worker = f.worker().await;
-    for _ in 0..RACES {
-        let run = f.accept(new_run("acme")).await;
-        let claimed = f.claim(worker, run).await;
-        let (execute, upkeep, write) = (f.execute.clone(), f.upkeep.clone(), success(&claimed, 2));
-        let append = tokio::spawn(async move { execute.append(worker, &[write]).await.unwrap() });
-        let release = tokio::spawn(async move { upkeep.release(worker, run, 1).await.unwrap() });
-        let (outcome, closed) = (append.await.unwrap(), release.await.unwrap());
-        assert_eq!(closed.is_none(), outcome[0] == WriteOutcome::Committed);
-        let expected = if closed.is_none() {
-            Status::Succeeded
-        } else {
-            Status::Queued
-        };
-        assert_eq!(f.record(run).await.status, expected);
-    }
+async fn a_settled_run_is_not_released(f: &Fixture) {
+    let (worker, claimed) = f.holder(new_run("acme")).await;
+    f.append(worker, success(&claimed, 2)).await;
+    let log = f.whole_log(claimed.id).await;
+    let released = f.upkeep.release(worker, claimed.id, claimed.epoch).await.unwrap();
+    assert_eq!(released, None);
+    assert_eq!(f.whole_log(claimed.id).await, log);
+    assert_eq!(f.record(claimed.id).await.status, Status::Succeeded);
 }
 
 async fn of_two_reapers_exactly_one_moves_the_run(f: &Fixture) {

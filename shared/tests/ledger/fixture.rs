@@ -208,10 +208,10 @@ impl Fixture {
     /// Appends one write.
     pub(crate) async fn append(&self, worker: WorkerId, write: Write) -> WriteOutcome {
         let outcome = self.execute.append(worker, &[write]).await.unwrap();
-        let [outcome] = *outcome else {
+        let [outcome] = outcome.as_slice() else {
             panic!("one write, one outcome: {outcome:?}")
         };
-        outcome
+        outcome.clone()
     }
 
     /// The worker's lease ends; returns when the ledger says so.

@@ -3,16 +3,18 @@
 
 use std::sync::Arc;
 
-use shared::domain::WorkerId;
+use shared::domain::{LogEntry, WorkerId};
 use shared::ledger::{Committed, Execute, LedgerError, Write, WriteOutcome};
 
 use crate::back_off::BackOff;
 
 /// What became of one run's part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
     /// In the ledger.
     Committed,
+    /// In the ledger, and the run was ended by this entry right behind it.
+    Overtaken(LogEntry),
     /// The run is somebody else's.
     Fenced,
     /// The ledger refuses this data.
@@ -79,7 +81,7 @@ impl Committer {
             return Ok(Fate::Committed);
         }
         let fate = match self.ledger.append(self.worker, write).await {
-            Ok(outcomes) => outcomes.first().copied().map_or(Fate::Fenced, Fate::from),
+            Ok(outcomes) => outcomes.into_iter().next().map_or(Fate::Fenced, Fate::from),
             Err(error @ LedgerError::Unavailable(_)) => return Err(error),
             Err(error) => {
                 tracing::error!(%error, run = %write[0].run, "journal: the ledger refused a run's entries");
@@ -87,7 +89,7 @@ impl Committer {
             }
         };
         // The earlier try may have come through in between: then this one finds its own entries, or a run that has ended.
-        let in_doubt = fate != Fate::Committed;
+        let in_doubt = matches!(fate, Fate::Fenced | Fate::Refused);
         Ok(if in_doubt && self.is_committed(write).await? {
             Fate::Committed
         } else {
@@ -104,6 +106,7 @@ impl From<WriteOutcome> for Fate {
     fn from(outcome: WriteOutcome) -> Self {
         match outcome {
             WriteOutcome::Committed => Self::Committed,
+            WriteOutcome::Overtaken(entry) => Self::Overtaken(entry),
             WriteOutcome::Fenced => Self::Fenced,
         }
     }

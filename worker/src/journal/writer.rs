@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::domain::{RunId, WorkerId};
+use shared::domain::{LogEntry, RunId, WorkerId};
 use shared::feed::{Commit, Publish};
 use shared::ledger::Execute;
 use shared::telemetry::vocabulary;
@@ -114,10 +114,12 @@ impl Writer {
         for ((write, reply), fate) in writes.into_iter().zip(replies).zip(fates) {
             let answer = match fate {
                 Fate::Committed => {
-                    commits.push(Commit {
-                        run: write.run,
-                        entries: write.entries.into(),
-                    });
+                    commits.push(commit(write.run, write.entries));
+                    Ok(())
+                }
+                Fate::Overtaken(end) => {
+                    commits.push(commit(write.run, write.entries));
+                    commits.push(commit(write.run, vec![end]));
                     Ok(())
                 }
                 Fate::Fenced => {
@@ -142,5 +144,12 @@ impl Writer {
                 let _ = reply.send(answer);
             }
         }
+    }
+}
+
+fn commit(run: RunId, entries: Vec<LogEntry>) -> Commit {
+    Commit {
+        run,
+        entries: entries.into(),
     }
 }

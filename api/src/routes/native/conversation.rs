@@ -159,7 +159,11 @@ where
     C: Fn() -> F,
     F: Future<Output = Result<(), Ending>>,
 {
-    while let Some(Ok(message)) = stream.next().await {
+    while let Some(message) = stream.next().await {
+        // Too large, or not WebSocket at all. When it is the connection that broke, nobody hears the answer.
+        let Ok(message) = message else {
+            return Ending::BadMessage;
+        };
         // Whatever it says, the client is there.
         unanswered.store(0, Ordering::Relaxed);
         match message {

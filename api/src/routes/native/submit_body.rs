@@ -50,7 +50,8 @@ pub(super) struct SubmitBody {
     /// `fail` ends the run. `continue` is not available yet.
     #[schema(default = "restart")]
     on_interruption: Option<String>,
-    /// Further parameters for the provider, passed on as they are.
+    /// Further parameters for the provider, passed on as they are. `stream: false` asks it for the answer in one piece;
+    /// what has a field of its own (`model`, `max_tokens`, ...) and more than one answer (`n`) are refused.
     #[schema(value_type = Option<Object>, example = json!({ "top_p": 0.9 }))]
     params: Option<Map<String, Value>>,
     /// Not available yet.

@@ -6,17 +6,22 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::domain::{Answer, Cursor, LogEntry, Transcript};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::soon;
+
+/// What is asked when it does not matter.
+pub(crate) const PROMPT: &str = "Tell me something";
 
 /// Talks to one API.
 #[derive(Clone)]
 pub(crate) struct Client {
     origin: String,
     http: reqwest::Client,
+    key: Option<String>,
 }
 
 /// An HTTP answer, read to its end.
@@ -32,6 +37,15 @@ impl Client {
         Self {
             origin,
             http: reqwest::Client::new(),
+            key: None,
+        }
+    }
+
+    /// The same, with an API key.
+    pub(crate) fn with_key(&self, key: &str) -> Self {
+        Self {
+            key: Some(key.to_owned()),
+            ..self.clone()
         }
     }
 
@@ -40,7 +54,11 @@ impl Client {
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.origin))
+        let request = self.http.request(method, format!("{}{path}", self.origin));
+        match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
     }
 
     /// Sends and reads; fails the test only when there is no answer.
@@ -80,7 +98,7 @@ impl Client {
 
     /// Submits a prompt to a scripted model and is accepted.
     pub(crate) async fn submit_to(&self, model: &str) -> String {
-        self.submit(&json!({"prompt": "Tell me something", "model": model}))
+        self.submit(&json!({"prompt": PROMPT, "model": model}))
             .await
     }
 
@@ -128,14 +146,24 @@ impl Client {
 
     /// Opens a WebSocket on a run.
     pub(crate) async fn watch(&self, run: &str, after: Option<&str>) -> Watcher {
+        self.try_watch(run, after).await.expect("a WebSocket")
+    }
+
+    /// The same, where the upgrade may be refused.
+    pub(crate) async fn try_watch(&self, run: &str, after: Option<&str>) -> Result<Watcher, tungstenite::Error> {
         let origin = self.origin.replacen("http", "ws", 1);
         let query = after.map(|after| format!("?after={after}")).unwrap_or_default();
         let url = format!("{origin}/mcp/v1/stream/{run}{query}");
-        let (socket, _) = tokio_tungstenite::connect_async(url).await.expect("a WebSocket");
-        Watcher {
+        let mut request = url.into_client_request()?;
+        if let Some(key) = &self.key {
+            let bearer = format!("Bearer {key}").parse().expect("a header");
+            request.headers_mut().insert("authorization", bearer);
+        }
+        let (socket, _) = tokio_tungstenite::connect_async(request).await?;
+        Ok(Watcher {
             socket,
             seen: Vec::new(),
-        }
+        })
     }
 }
 
@@ -210,6 +238,28 @@ impl Watcher {
         }
     }
 
+    /// Reads until the connection breaks.
+    pub(crate) async fn broken(mut self) -> Vec<String> {
+        loop {
+            match self.next().await {
+                Frame::Event(_) => {}
+                Frame::Broken => return self.seen,
+                Frame::Closed(code) => panic!("closed with {code} after {:#?}", self.seen),
+            }
+        }
+    }
+
+    /// Reads until the server closes the connection; answers with which code.
+    pub(crate) async fn closed(&mut self) -> u16 {
+        loop {
+            match self.next().await {
+                Frame::Event(_) => {}
+                Frame::Closed(code) => return code,
+                Frame::Broken => panic!("broken after {:#?}", self.seen),
+            }
+        }
+    }
+
     pub(crate) async fn send(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.expect("sent");
     }
@@ -232,6 +282,21 @@ fn cursor(text: &str) -> Cursor {
         .expect("a cursor")
         .parse()
         .expect("a cursor")
+}
+
+/// Frames as JSON.
+pub(crate) fn parsed(frames: &[String]) -> Vec<Value> {
+    frames
+        .iter()
+        .map(|frame| serde_json::from_str(frame).expect("JSON"))
+        .collect()
+}
+
+/// The types of events, in order, with output told once however many pieces it came in.
+pub(crate) fn plot(events: &[Value]) -> Vec<String> {
+    let mut kinds = kinds(events);
+    kinds.dedup_by(|a, b| a == b && a == "output.delta");
+    kinds
 }
 
 /// The types of events, in order.

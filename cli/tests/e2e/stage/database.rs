@@ -53,6 +53,20 @@ impl Database {
             .expect("a number")
     }
 
+    /// Every row that is about a run, as JSON text: the run, its log, its result.
+    pub(crate) async fn rows_of(&self, run: &str) -> Vec<String> {
+        let run: shared::domain::RunId = run.parse().expect("an id");
+        let rows = "
+            SELECT to_jsonb(run)::text FROM mcp_request AS run WHERE id = $1
+            UNION ALL SELECT to_jsonb(result)::text FROM mcp_result AS result WHERE run_id = $1
+            UNION ALL (SELECT to_jsonb(event)::text FROM mcp_event AS event WHERE run_id = $1 ORDER BY epoch, seq)";
+        sqlx::query_scalar(rows)
+            .bind(run.uuid())
+            .fetch_all(&mut self.connect().await)
+            .await
+            .expect("rows")
+    }
+
     pub(crate) async fn drop(self) {
         let mut connection = PgConnection::connect(&self.admin)
             .await

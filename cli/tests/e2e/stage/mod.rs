@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 mod database;
+pub(crate) mod postgres;
 mod process;
 
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub(crate) struct Stage {
     pub(crate) mode: Mode,
     pub(crate) simulator: Simulator,
     settings: Vec<(String, String)>,
+    /// An admin's API key, if there are keys.
+    key: Option<String>,
     place: Place,
     /// The `up` process, or the APIs.
     pub(crate) apis: Vec<Process>,
@@ -72,6 +75,19 @@ impl Stage {
 
     /// A place, a schema and a provider; no process yet.
     pub(crate) async fn empty(mode: Mode, settings: &[(&str, &str)]) -> Self {
+        let place = match mode {
+            Mode::Embedded => Place::Folder(tempfile::tempdir().expect("a folder")),
+            Mode::Cluster => Place::Database(Database::create().await),
+        };
+        Self::at(place, settings).await
+    }
+
+    /// A cluster on this database; no process yet.
+    pub(crate) async fn on(database: Database, settings: &[(&str, &str)]) -> Self {
+        Self::at(Place::Database(database), settings).await
+    }
+
+    async fn at(place: Place, settings: &[(&str, &str)]) -> Self {
         let config = SimulatorConfig {
             first_token_delay: Duration::ZERO,
             token_interval: Duration::ZERO,
@@ -86,17 +102,16 @@ impl Stage {
             ("MCP_RETRY_BASE_MS".to_owned(), "50".to_owned()),
             ("RUST_LOG".to_owned(), "info".to_owned()),
         ];
-        let place = match mode {
-            Mode::Embedded => Place::Folder(tempfile::tempdir().expect("a folder")),
-            Mode::Cluster => {
-                let database = Database::create().await;
+        let mode = match &place {
+            Place::Folder(_) => Mode::Embedded,
+            Place::Database(database) => {
                 all.push(("DATABASE_URL".to_owned(), database.url().to_owned()));
                 all.push((
                     "MCP_HASH_KEY".to_owned(),
                     "0123456789abcdef0123456789abcdef".to_owned(),
                 ));
                 all.push(("MCP_DATABASE_CONNECTIONS".to_owned(), "6".to_owned()));
-                Place::Database(database)
+                Mode::Cluster
             }
         };
         all.extend(
@@ -104,10 +119,16 @@ impl Stage {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
+        let key = all
+            .iter()
+            .filter(|(name, _)| name == "MCP_API_KEYS")
+            .flat_map(|(_, keys)| keys.split(','))
+            .find_map(|entry| Some(entry.strip_suffix(":admin")?.split_once(':')?.1.to_owned()));
         let stage = Self {
             mode,
             simulator,
             settings: all,
+            key,
             place,
             apis: Vec::new(),
             workers: Vec::new(),
@@ -152,7 +173,15 @@ impl Stage {
         let origin: String = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
         process.origin = Some(origin.clone());
         self.apis.push(process);
-        Client::new(origin)
+        self.client_at(origin)
+    }
+
+    fn client_at(&self, origin: String) -> Client {
+        let client = Client::new(origin);
+        match &self.key {
+            Some(key) => client.with_key(key),
+            None => client,
+        }
     }
 
     /// Starts a worker and waits until it has registered.
@@ -168,14 +197,14 @@ impl Stage {
         self.workers.push(process);
     }
 
-    /// The client of the latest API.
+    /// The client of the latest API; an admin's, if there are keys.
     pub(crate) fn client(&self) -> Client {
         self.client_of(self.apis.len() - 1)
     }
 
     /// The client of one API.
     pub(crate) fn client_of(&self, index: usize) -> Client {
-        Client::new(self.apis[index].origin.clone().expect("a listening API"))
+        self.client_at(self.apis[index].origin.clone().expect("a listening API"))
     }
 
     /// The process that executes runs.
@@ -197,11 +226,53 @@ impl Stage {
         }
     }
 
+    /// Kills every process at once, and starts as many of the same.
+    pub(crate) async fn kill_everything_and_start_again(&mut self) {
+        let (apis, workers) = (self.apis.len(), self.workers.len());
+        for process in self.apis.iter_mut().chain(&mut self.workers) {
+            process.kill().await;
+        }
+        for _ in 0..apis {
+            self.start_api().await;
+        }
+        for _ in 0..workers {
+            self.start_worker().await;
+        }
+    }
+
+    /// Reads a run to its end after something was killed: with the same watcher where its API lives, else with another
+    /// one that goes on from its cursor. Returns everything both saw.
+    pub(crate) async fn read_on(&self, run: &str, watcher: Watcher) -> Vec<String> {
+        if self.mode == Mode::Cluster {
+            return watcher.rest().await;
+        }
+        let mut seen = watcher.broken().await;
+        let last: Value = serde_json::from_str(seen.last().expect("something seen")).expect("JSON");
+        let after = last["cursor"].as_str().expect("a cursor");
+        seen.extend(self.client().watch(run, Some(after)).await.rest().await);
+        seen
+    }
+
+    /// What the simulator answers to the prompt of [`Client::submit_to`] with so many tokens.
+    pub(crate) fn text(tokens: u32) -> String {
+        simulator::expected_text(SimulatorConfig::default().seed, client::PROMPT, tokens)
+    }
+
     /// The database of a cluster.
     pub(crate) fn database(&self) -> &Database {
         match &self.place {
             Place::Database(database) => database,
             Place::Folder(_) => panic!("embedded"),
+        }
+    }
+
+    /// Kills everything, for tests that leave work behind on purpose.
+    pub(crate) async fn abandon(mut self) {
+        for mut process in self.workers.drain(..).chain(self.apis.drain(..)) {
+            process.kill().await;
+        }
+        if let Place::Database(database) = self.place {
+            database.drop().await;
         }
     }
 

@@ -1,6 +1,7 @@
 //! Processes of `mcpctl`, and what can be done to them.
 
 use std::fmt;
+use std::io::{Seek as _, Write as _};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -49,19 +50,19 @@ impl Command {
         }
     }
 
+    /// What it reads on stdin.
+    pub(crate) fn reading(mut self, text: &str) -> Self {
+        // A file needs nobody who writes while the process runs.
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(text.as_bytes()).expect("written");
+        file.rewind().expect("rewound");
+        self.0.stdin(file);
+        self
+    }
+
     /// Starts it and waits for its end.
     pub(crate) async fn finish(self) -> Finished {
-        let mut process = self.start();
-        let status = soon("the end of the process", process.child.wait())
-            .await
-            .expect("a status");
-        process.output.ended().await;
-        process.log.ended().await;
-        Finished {
-            status,
-            stdout: process.output.text(),
-            stderr: process.log.text(),
-        }
+        self.start().finish().await
     }
 }
 
@@ -130,6 +131,18 @@ impl Process {
             .status()
             .expect("kill runs");
         assert!(sent.success(), "kill -{name} {pid}");
+    }
+
+    /// Waits for its end and for all it said.
+    pub(crate) async fn finish(mut self) -> Finished {
+        let status = self.ended().await;
+        self.output.ended().await;
+        self.log.ended().await;
+        Finished {
+            status,
+            stdout: self.output.text(),
+            stderr: self.log.text(),
+        }
     }
 
     /// `kill -9`; returns when it is dead.

@@ -1,6 +1,6 @@
 //! Leases, claims and appends on Postgres.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,7 +35,8 @@ WITH me AS MATERIALIZED (
 ), candidate AS MATERIALIZED (
     SELECT id, tenant, row_number() OVER (PARTITION BY tenant ORDER BY not_before, id) AS place
     FROM mcp_request
-    WHERE id = ANY($1) AND status = 'queued'
+    WHERE id = ANY($1) AND status = 'queued' AND not_before <= mcp_now() AND cancel_at IS NULL
+      AND (deadline_at IS NULL OR deadline_at > mcp_now())
 ), allowed AS MATERIALIZED (
     SELECT id FROM candidate
     WHERE $3::bigint IS NULL OR place <= $3 - (
@@ -83,11 +84,12 @@ WITH me AS MATERIALIZED (
         AS entry(run_id, epoch, seq, type, at, data)
     JOIN mine ON mine.id = entry.run_id AND mine.epoch = entry.epoch
 )
-SELECT id, epoch FROM mine";
+SELECT id, epoch, NULL::int, NULL::bigint, NULL::text FROM mine";
 
-/// The same, with runs that end or go back to the queue. `id = ANY(…)` beside each join keeps the plan on the index,
+/// The same, with runs that end or go back to the queue; one that somebody asked to cancel meanwhile does not go back but
+/// ends, by an entry in the epoch after. `id = ANY(…)` beside each join keeps the plan on the index,
 /// also while the table's statistics are young.
-const APPEND_AND_CLOSE: &str = "
+const APPEND_AND_CLOSE: &str = r#"
 WITH me AS MATERIALIZED (
     SELECT id FROM mcp_worker WHERE id = $1 AND status <> 'dead' FOR KEY SHARE
 ), mine AS MATERIALIZED (
@@ -105,13 +107,25 @@ WITH me AS MATERIALIZED (
     JOIN mine ON mine.id = close.id AND mine.epoch = close.epoch
 ), closed AS (
     UPDATE mcp_request AS run
-    SET status = close.status, worker_id = NULL,
+    SET status = CASE WHEN close.status = 'queued' AND run.cancel_at IS NOT NULL THEN 'cancelled' ELSE close.status END,
+        worker_id = NULL,
         epoch = run.epoch + CASE WHEN close.status = 'queued' THEN 1 ELSE 0 END,
         retries = run.retries + close.retry,
         not_before = coalesce(close.not_before, run.not_before),
-        finished_at = CASE WHEN close.status = 'queued' THEN NULL ELSE mcp_now() END
+        finished_at = CASE WHEN close.status = 'queued' AND run.cancel_at IS NULL THEN NULL ELSE mcp_now() END
     FROM close
-    WHERE run.id = ANY($9) AND run.id = close.id
+    WHERE run.id = ANY($9) AND run.id = close.id AND run.status = 'running' AND run.epoch = close.epoch
+    RETURNING run.id, run.epoch, run.cancel_by, run.finished_at, run.simulated,
+              close.status = 'queued' AND run.cancel_at IS NOT NULL AS overtaken
+), cancelled AS MATERIALIZED (
+    SELECT id, epoch, finished_at, '{"by":' || to_json(cancel_by)::text
+        || CASE WHEN simulated THEN ',"simulated":true}' ELSE '}' END AS data
+    FROM closed WHERE overtaken
+), cancelled_log AS (
+    INSERT INTO mcp_event (run_id, epoch, seq, type, at, data)
+    SELECT id, epoch, 1, 'run.cancelled', finished_at, data FROM cancelled
+), cancelled_results AS (
+    INSERT INTO mcp_result (run_id, status, finished_at) SELECT id, 'cancelled', finished_at FROM cancelled
 ), results AS (
     INSERT INTO mcp_result (
         run_id, status, answer, finish_reason, provider, model, usage, cost_nanousd, error_code, error_message,
@@ -124,7 +138,8 @@ WITH me AS MATERIALIZED (
         AS result(id, status, answer, finish_reason, provider, model, usage, cost, error_code, error_message, retryable)
     JOIN close ON close.id = result.id
 )
-SELECT id, epoch FROM mine";
+SELECT mine.id, mine.epoch, cancelled.epoch, cancelled.finished_at, cancelled.data
+FROM mine LEFT JOIN cancelled ON cancelled.id = mine.id"#;
 
 const COMMITTED: &str = "
 SELECT event.run_id, event.epoch, event.seq FROM mcp_event AS event
@@ -156,6 +171,19 @@ fn claimed(row: &PgRow) -> Result<Claimed, LedgerError> {
             data: row.try_get::<&str, _>("data")?.into(),
         },
     })
+}
+
+/// What became of a run that is this worker's.
+fn written(row: &PgRow) -> Result<WriteOutcome, LedgerError> {
+    let Some(epoch) = row.try_get::<Option<i32>, _>(2)? else {
+        return Ok(WriteOutcome::Committed);
+    };
+    Ok(WriteOutcome::Overtaken(LogEntry {
+        cursor: Cursor::new(count(epoch), 1),
+        kind: EventType::RunCancelled,
+        at: Timestamp::from_millis(row.try_get(3)?),
+        data: row.try_get::<&str, _>(4)?.into(),
+    }))
 }
 
 /// A tenant from the database.
@@ -329,19 +357,12 @@ impl Execute for Postgres {
                 .bind(closes.result(|result| result.failure.as_ref().map(|failure| failure.retryable)));
         }
         let rows = self.within(query.fetch_all(&self.pool)).await?;
-        let mut mine: HashSet<(Uuid, i32)> = HashSet::with_capacity(rows.len());
+        let mut mine: HashMap<(Uuid, i32), WriteOutcome> = HashMap::with_capacity(rows.len());
         for row in rows {
-            mine.insert((row.try_get(0)?, row.try_get(1)?));
+            mine.insert((row.try_get(0)?, row.try_get(1)?), written(&row)?);
         }
-        let outcome = |write: &Write| {
-            let committed = mine.contains(&(write.run.uuid(), int(write.epoch)));
-            if committed {
-                WriteOutcome::Committed
-            } else {
-                WriteOutcome::Fenced
-            }
-        };
-        Ok(writes.iter().map(outcome).collect())
+        let mut outcome = |write: &Write| mine.remove(&(write.run.uuid(), int(write.epoch)));
+        Ok(writes.iter().map(|write| outcome(write).unwrap_or(WriteOutcome::Fenced)).collect())
     }
 
     async fn committed(&self, writes: &[Write]) -> Result<Vec<Committed>, LedgerError> {

@@ -23,14 +23,19 @@ SELECT epoch, seq, type, at, data FROM (
 WHERE before < $5 ORDER BY epoch, seq";
 
 const TAIL: &str = "
-SELECT watched.id, event.epoch, event.seq, event.type, event.at, event.data
-FROM UNNEST($1::uuid[], $2::int[], $3::int[]) AS watched(id, epoch, seq)
-CROSS JOIN LATERAL (
-    SELECT epoch, seq, type, at, data FROM mcp_event
-    WHERE run_id = watched.id AND (mcp_event.epoch, mcp_event.seq) > (watched.epoch, watched.seq)
-    ORDER BY epoch, seq LIMIT $4
-) AS event
-LIMIT $4";
+SELECT id, epoch, seq, type, at, data FROM (
+    SELECT news.*, sum(length(data)) OVER (ORDER BY place, epoch, seq) - length(data) AS before FROM (
+        SELECT watched.id, watched.place, event.*
+        FROM UNNEST($1::uuid[], $2::int[], $3::int[]) WITH ORDINALITY AS watched(id, epoch, seq, place)
+        CROSS JOIN LATERAL (
+            SELECT epoch, seq, type, at, data FROM mcp_event
+            WHERE run_id = watched.id AND (mcp_event.epoch, mcp_event.seq) > (watched.epoch, watched.seq)
+            ORDER BY epoch, seq LIMIT $4
+        ) AS event
+        LIMIT $4
+    ) AS news
+) AS weighed
+WHERE before < $5 ORDER BY place, epoch, seq";
 
 fn entry(row: &PgRow, first: usize) -> Result<LogEntry, LedgerError> {
     Ok(LogEntry {
@@ -66,7 +71,8 @@ impl Log for Postgres {
             .bind(ids)
             .bind(epochs)
             .bind(seqs)
-            .bind(i64::from(limit));
+            .bind(i64::from(limit))
+            .bind(PAGE_BYTES);
         let rows = self.within(query.fetch_all(&self.pool)).await?;
         rows.iter()
             .map(|row| Ok((row.try_get::<Uuid, _>(0)?.into(), entry(row, 1)?)))

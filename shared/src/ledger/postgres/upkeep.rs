@@ -155,7 +155,7 @@ impl Upkeep for Postgres {
             if !found.map(|row| row.try_get(0)).transpose()?.unwrap_or(false) {
                 return Ok(Vec::new());
             }
-            sqlx::query("UPDATE mcp_worker SET status = 'dead' WHERE id = $1")
+            sqlx::query("UPDATE mcp_worker SET status = 'dead', lease_until = least(lease_until, mcp_now()) WHERE id = $1")
                 .bind(worker.uuid())
                 .execute(&mut *transaction)
                 .await?;

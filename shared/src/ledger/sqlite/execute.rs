@@ -105,16 +105,16 @@ impl Execute for Sqlite {
             return Ok(vec![WriteOutcome::Fenced; writes.len()]);
         }
         let held = held_of(&mut transaction, worker, writes).await?;
-        append_held(&mut transaction, incarnation.now, writes, &held).await?;
+        let overtaken = append_held(&mut transaction, incarnation.now, writes, &held).await?;
         transaction.commit().await?;
-        let outcome = |place| {
-            if held.contains_key(&place) {
-                WriteOutcome::Committed
-            } else {
-                WriteOutcome::Fenced
-            }
-        };
-        Ok((0..writes.len()).map(outcome).collect())
+        let mut outcomes = vec![WriteOutcome::Fenced; writes.len()];
+        for place in held.into_keys() {
+            outcomes[place] = WriteOutcome::Committed;
+        }
+        for (place, entry) in overtaken {
+            outcomes[place] = WriteOutcome::Overtaken(entry);
+        }
+        Ok(outcomes)
     }
 
     async fn committed(&self, writes: &[Write]) -> Result<Vec<Committed>, LedgerError> {
@@ -314,12 +314,13 @@ async fn held_of(
         .collect()
 }
 
+/// Appends what is held. Answers the entries that ended runs which somebody had asked to cancel, by their place.
 async fn append_held(
     transaction: &mut Transaction,
     now: Timestamp,
     writes: &[Write],
     held: &HashMap<usize, HeldRun>,
-) -> Result<(), LedgerError> {
+) -> Result<Vec<(usize, LogEntry)>, LedgerError> {
     let cancelled = RunResult::without_answer(Status::Cancelled, None);
     let mut cancellations = Vec::new();
     let mut entries = Vec::new();
@@ -332,7 +333,7 @@ async fn append_held(
             (Then::Settle(result), _) => (write.epoch, To::End(result)),
             // Nobody may claim it any more, so it ends here.
             (Then::Requeue { .. }, Some(by)) => {
-                cancellations.push((write.run, cancellation(write.epoch, by, run.simulated, now)));
+                cancellations.push((place, cancellation(write.epoch, by, run.simulated, now)));
                 (write.epoch + 1, To::End(&cancelled))
             }
             (Then::Requeue { reason, not_before }, None) => {
@@ -353,7 +354,8 @@ async fn append_held(
             to,
         });
     }
-    entries.extend(cancellations.iter().map(|(run, entry)| (*run, entry)));
+    entries.extend(cancellations.iter().map(|(place, entry)| (writes[*place].run, entry)));
     bulk::insert_entries(transaction, &entries).await?;
-    bulk::change(transaction, now, &changes).await
+    bulk::change(transaction, now, &changes).await?;
+    Ok(cancellations)
 }
