@@ -10,7 +10,7 @@ use shared::ledger::{AcceptOutcome, LedgerError, NewRun, Submit};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::admission::Admitted;
+use crate::admission::Place;
 use crate::body::Held;
 
 /// Runs in one transaction.
@@ -31,7 +31,9 @@ pub(crate) enum NotAccepted {
 }
 
 struct Job {
-    admitted: Admitted,
+    run: NewRun,
+    /// Its place in the queue.
+    place: Place,
     /// The run's body is in memory until the job is done.
     _held: Held,
     reply: oneshot::Sender<Result<AcceptOutcome, LedgerError>>,
@@ -55,10 +57,16 @@ impl Acceptor {
     ///
     /// # Errors
     /// When too many are waiting, or when the ledger is away.
-    pub(crate) async fn accept(&self, admitted: Admitted, held: Held) -> Result<AcceptOutcome, NotAccepted> {
+    pub(crate) async fn accept(
+        &self,
+        run: NewRun,
+        place: Place,
+        held: Held,
+    ) -> Result<AcceptOutcome, NotAccepted> {
         let (reply, outcome) = oneshot::channel();
         let job = Job {
-            admitted,
+            run,
+            place,
             _held: held,
             reply,
         };
@@ -87,15 +95,16 @@ async fn accept_all(mut waiting: mpsc::Receiver<Job>, submit: Arc<dyn Submit>, o
 
 async fn accept_batch(mut batch: Vec<Job>, submit: &dyn Submit, offer: &dyn Offer) {
     // In one order everywhere, so that two processes with the same keys cannot wait for each other.
-    batch.sort_by(|a, b| order(&a.admitted.run).cmp(&order(&b.admitted.run)));
+    batch.sort_by(|a, b| order(&a.run).cmp(&order(&b.run)));
     let (runs, rest): (Vec<_>, Vec<_>) = batch
         .into_iter()
         .map(
             |Job {
-                 admitted,
+                 run,
+                 place,
                  _held,
                  reply,
-             }| (admitted.run, (admitted.place, _held, reply)),
+             }| (run, (place, _held, reply)),
         )
         .unzip();
     let outcomes = match submit.accept(&runs).await {

@@ -15,9 +15,6 @@ use crate::body::Held;
 use crate::drain::Drain;
 use crate::problem::{Code, Problem};
 
-/// Task types that are told apart in metrics. Clients may make up others; a label must not grow with them.
-const MEASURED: [&str; 3] = ["chat", "code", "transform"];
-
 /// Takes runs in.
 #[derive(Clone)]
 pub(crate) struct Intake {
@@ -65,10 +62,15 @@ impl Intake {
         if self.drain.is_draining() {
             return Err(Problem::draining());
         }
-        let admitted = self.admission.admit(request, origin).await?;
-        tracing::Span::current().record("run", tracing::field::display(admitted.run.id));
-        let draft = Draft::of(&admitted.run);
-        match self.acceptor.accept(admitted, held).await? {
+        let run = self.admission.run(request, origin)?;
+        let place = match self.admission.place(&run.tenant).await {
+            Ok(place) => place,
+            // What is there already takes no room.
+            Err(full) => return self.accepted_before(&run).await?.ok_or_else(|| full.into()),
+        };
+        tracing::Span::current().record("run", tracing::field::display(run.id));
+        let draft = Draft::of(&run);
+        match self.acceptor.accept(run, place, held).await? {
             AcceptOutcome::Accepted { created_at } => {
                 let run = draft.recorded_at(created_at);
                 measure(&run);
@@ -78,15 +80,33 @@ impl Intake {
                 let run = self.reader.run(run).await?.ok_or_else(Problem::run_not_found)?;
                 Ok(Submitted { run, replayed: true })
             }
-            AcceptOutcome::KeyReused(_) => Err(Problem::new(Code::IdempotencyKeyReused)
-                .detail("an earlier request with this key said something else: use a new key")
-                .field("idempotency-key")),
+            AcceptOutcome::KeyReused(_) => Err(key_reused()),
             AcceptOutcome::Refused(why) => {
                 tracing::warn!(%why, "the ledger refused a run");
                 Err(Problem::new(Code::NotStorable))
             }
         }
     }
+
+    /// The run that this one's idempotency key stands for already.
+    async fn accepted_before(&self, run: &NewRun) -> Result<Option<Submitted>, Problem> {
+        let Some(idempotency) = &run.idempotency else {
+            return Ok(None);
+        };
+        match self.reader.idempotent(&run.tenant, &idempotency.key).await? {
+            Some((run, body_hmac)) if body_hmac == idempotency.body_hmac => {
+                Ok(Some(Submitted { run, replayed: true }))
+            }
+            Some(_) => Err(key_reused()),
+            None => Ok(None),
+        }
+    }
+}
+
+fn key_reused() -> Problem {
+    Problem::new(Code::IdempotencyKeyReused)
+        .detail("an earlier request with this key said something else: use a new key")
+        .field("idempotency-key")
 }
 
 /// A run's row as it is right after it was accepted, but for the moment, which the database says: reading it back
@@ -141,14 +161,10 @@ impl Draft {
 }
 
 fn measure(run: &RunRecord) {
-    let task_type = MEASURED
-        .into_iter()
-        .find(|measured| *measured == run.task_type)
-        .unwrap_or("other");
+    let task_type = vocabulary::task_type(&run.task_type);
     counter!(vocabulary::ACCEPTED_COUNT, "class" => run.class.as_str(), "task_type" => task_type)
         .increment(1);
     if let Some(cost) = run.estimate.cost_usd {
-        // Dollars are not whole numbers, and the facade's counters are.
         gauge!(vocabulary::COST_ESTIMATE_USD, "task_type" => task_type).increment(cost.dollars());
     }
 }

@@ -14,6 +14,7 @@ mod drain;
 mod figures;
 mod idempotency_key;
 mod intake;
+mod lingering;
 mod openapi;
 mod problem;
 mod request_id;

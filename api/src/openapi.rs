@@ -13,7 +13,7 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Content, OpenApi, Ref, Server};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::problem::{Code, ProblemBody};
+use crate::problem::{self, Code, ProblemBody};
 use crate::routes;
 
 const INTRODUCTION: &str = "\
@@ -25,8 +25,8 @@ Each event has a **cursor**. Keep the latest one, and go on from there after a b
 nothing is repeated and nothing is missing. The one rewind is announced: `attempt.started` with `void_after` takes \
 back the output after that cursor.
 
-Whatever goes wrong is answered as a problem document (RFC 9457, `application/problem+json`) with a stable `code`. \
-Every answer names its request in `x-request-id`; send your own to have it used.
+Whatever goes wrong is answered as a problem document (RFC 9457) with a stable `code`. Every answer names \
+its request in `x-request-id`; send your own to have it used.
 ";
 
 #[derive(utoipa::OpenApi)]
@@ -90,7 +90,7 @@ fn document() -> OpenApi {
     for (_, name, description) in ANYWHERE {
         components
             .responses
-            .insert(name.to_owned(), problem(description).into());
+            .insert(name.to_owned(), refusal(description).into());
     }
     components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     let header = ApiKeyValue::with_description("x-api-key", "The same key in a header of its own.");
@@ -130,11 +130,11 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .flatten()
 }
 
-fn problem(description: &str) -> Response {
+fn refusal(description: &str) -> Response {
     let body = Content::new(Some(Ref::from_schema_name("ProblemBody")));
     Response::builder()
         .description(description)
-        .content("application/problem+json", body)
+        .content(problem::MEDIA_TYPE, body)
         .build()
 }
 

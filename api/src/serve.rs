@@ -19,6 +19,7 @@ use tower::ServiceExt;
 
 use crate::app::{self, ApiParts, AppState};
 use crate::drain::Drain;
+use crate::lingering::Lingering;
 
 /// How long a connection may take.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +93,7 @@ async fn converse(socket: TcpStream, router: Router, drain: Drain, patience: Pat
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience.head);
     let mut connection = pin!(
-        http.serve_connection(TokioIo::new(socket), service)
+        http.serve_connection(TokioIo::new(Lingering::new(socket)), service)
             .with_upgrades()
     );
     let ended = tokio::select! {

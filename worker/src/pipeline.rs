@@ -298,7 +298,7 @@ fn count(run: &Claimed, status: Status) {
     let labels = [
         ("status", status.as_str().to_owned()),
         ("kind", run.kind.as_str().to_owned()),
-        ("task_type", run.task_type.clone()),
+        ("task_type", vocabulary::task_type(&run.task_type).to_owned()),
         ("class", run.class.as_str().to_owned()),
         ("simulated", run.simulated.to_string()),
     ];

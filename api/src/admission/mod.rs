@@ -33,13 +33,7 @@ pub(crate) struct Origin {
     pub(crate) trace: TraceContext,
 }
 
-/// A run that may be accepted, and the place in the queue that is kept for it.
-pub(crate) struct Admitted {
-    pub(crate) run: NewRun,
-    pub(crate) place: Place,
-}
-
-/// Admits runs.
+/// Admits runs: first the request, then the room for it.
 pub(crate) struct Admission {
     hash: KeyedHash,
     depth: Depth,
@@ -59,9 +53,8 @@ impl Admission {
     /// Turns a request into a run.
     ///
     /// # Errors
-    /// A problem of status 422 for what a request may not say, 429 when too much is queued, 503 when that cannot be
-    /// found out.
-    pub(crate) async fn admit(&self, request: ChatRequest, origin: Origin) -> Result<Admitted, Problem> {
+    /// A problem of status 422 for what a request may not say.
+    pub(crate) fn run(&self, request: ChatRequest, origin: Origin) -> Result<NewRun, Problem> {
         let valid = validate::validate(request, &self.provider)?;
         let user = valid
             .user_id
@@ -74,8 +67,7 @@ impl Admission {
                 .body(&origin.tenant, &canonical::bytes(&valid, user.as_ref())),
         });
         let estimate = estimate::estimate(&valid, self.provider.price);
-        let place = self.depth.reserve(&origin.tenant).await?;
-        let run = NewRun {
+        Ok(NewRun {
             id: RunId::new(),
             kind: shared::domain::Kind::Chat,
             tenant: origin.tenant,
@@ -92,8 +84,15 @@ impl Admission {
             metadata: valid.metadata.map(|metadata| metadata.get().to_owned()),
             trace_parent: Some(origin.trace.to_string()),
             simulated: self.provider.simulated,
-        };
-        Ok(Admitted { run, place })
+        })
+    }
+
+    /// Keeps a place in the queue for a run of this tenant.
+    ///
+    /// # Errors
+    /// When too much is queued, or when that cannot be found out.
+    pub(crate) async fn place(&self, tenant: &TenantId) -> Result<Place, Full> {
+        self.depth.reserve(tenant).await
     }
 
     /// The hash a user of a tenant is known by.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::future::join_all;
 use serde_json::json;
+use shared::config::DepthLimits;
 
 use crate::house::{Answer, House, Plan, SUBMIT};
 
@@ -143,5 +144,31 @@ async fn a_key_belongs_to_its_tenant() {
     let acme = submit("acme-0123456789abcdef").await;
     assert_eq!(submit("acme-0123456789abcdef").await, acme);
     assert_ne!(submit("beta-0123456789abcdef").await, acme);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_repeated_submit_finds_its_run_although_the_queue_is_full() {
+    let depth = DepthLimits {
+        per_tenant: 1,
+        in_all: 1,
+    };
+    let house = House::build(Plan {
+        depth,
+        ..Plan::default()
+    })
+    .await;
+    let body = json!({"prompt": "hello"});
+    let first = house.submit_with_key(&body, "k").await.accepted();
+    let again = house.submit_with_key(&body, "k").await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(again.accepted(), first);
+    let other = house.submit_with_key(&json!({"prompt": "another"}), "k").await;
+    assert_eq!(
+        other.problem(),
+        (422, "idempotency_key_reused", Some("idempotency-key"))
+    );
+    let new = house.submit_with_key(&body, "other").await;
+    assert_eq!(new.problem(), (429, "tenant_queue_full", None));
     house.close().await;
 }

@@ -24,6 +24,24 @@ impl Reader {
             .transpose()
     }
 
+    /// The run that an idempotency key of a tenant stands for, and the keyed hash of the body that made it.
+    ///
+    /// # Errors
+    /// When the ledger is away.
+    pub async fn idempotent(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+    ) -> Result<Option<(RunRecord, Vec<u8>)>, LedgerError> {
+        use request::Column;
+        let query = request::Entity::find()
+            .filter(Column::Tenant.eq(tenant.as_str()))
+            .filter(Column::IdempotencyKey.eq(key));
+        let Some(mut model) = query.one(&self.db).await? else { return Ok(None) };
+        let body_hmac = model.body_hmac.take().unwrap_or_default();
+        Ok(Some((model.try_into()?, body_hmac)))
+    }
+
     /// How a run ended; none while it has not.
     ///
     /// # Errors

@@ -8,7 +8,8 @@ pub const REQUEST_COUNT: &str = "mcp.request.count";
 pub const REQUEST_LATENCY_MS: &str = "mcp.request.latency_ms";
 /// Tokens as providers reported them, by `direction` (`input`, `output`), `provider`, `model`.
 pub const TOKENS: &str = "mcp.tokens";
-/// Estimated cost of accepted runs in US dollars, by `task_type`; runs without a known price are not counted.
+/// Estimated cost of accepted runs in US dollars, by `task_type`; runs without a known price are not counted. A gauge that
+/// only grows: dollars are not whole numbers, and the facade's counters are.
 pub const COST_ESTIMATE_USD: &str = "mcp.cost_estimate_usd";
 /// Provider calls that failed and were followed by another one, by `provider`, `code`.
 pub const FALLBACK_COUNT: &str = "mcp.fallback.count";
@@ -29,12 +30,21 @@ pub const COMMIT_ENTRIES: &str = "mcp.journal.commit_entries";
 /// Duration of a journal commit in milliseconds.
 pub const COMMIT_MS: &str = "mcp.journal.commit_ms";
 
+/// Task types that are told apart; clients may make up others, and labels must not grow with them.
+const TASK_TYPES: [&str; 3] = ["chat", "code", "transform"];
+
+/// The `task_type` label of a task type.
+#[must_use]
+pub fn task_type(task_type: &str) -> &'static str {
+    TASK_TYPES.into_iter().find(|known| *known == task_type).unwrap_or("other")
+}
+
 /// Gives every metric its unit and description in the exporter.
 pub fn describe() {
     describe_counter!(REQUEST_COUNT, "Runs that ended");
     describe_histogram!(REQUEST_LATENCY_MS, Unit::Milliseconds, "From accepted to ended");
     describe_counter!(TOKENS, "Tokens as providers reported them");
-    describe_counter!(
+    describe_gauge!(
         COST_ESTIMATE_USD,
         "Estimated cost of accepted runs in US dollars, where the price is known"
     );

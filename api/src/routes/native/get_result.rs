@@ -33,5 +33,5 @@ pub(super) async fn get_result(
     Owned { run, .. }: Owned,
     State(ledger): State<Ledger>,
 ) -> Result<Response, Problem> {
-    outcome::render(run, &ledger.reader).await
+    outcome::render(run, &ledger).await
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use shared::ledger::{Reader, RunRecord};
+use shared::domain::{Answer, Cursor, RunId, Status, Transcript};
+use shared::ledger::{Ledger, Log, RunRecord, StoredResult, is_full_page};
 use shared::watch::Watcher;
 use tokio::time::timeout;
 
@@ -17,18 +18,47 @@ use crate::problem::Problem;
 /// Seconds until it makes sense to ask again.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("1");
 
+/// Entries of a log read at a time.
+const PAGE: u32 = 256;
+
 /// 200 with the result of a run that has ended, 202 with `Retry-After` and the run for one that has not.
 ///
 /// # Errors
 /// When the ledger is away.
-pub(super) async fn render(run: RunRecord, reader: &Reader) -> Result<Response, Problem> {
+pub(super) async fn render(run: RunRecord, ledger: &Ledger) -> Result<Response, Problem> {
     if !run.status.is_terminal() {
         return Ok(pending(run));
     }
-    let stored = reader.result(run.id).await?;
+    let stored = ledger.reader.result(run.id).await?;
     let stored =
         stored.ok_or_else(|| Problem::internal(&format!("{} has ended without a result", run.id)))?;
-    Ok(Json(ResultBody::of(&run, stored)?).into_response())
+    let answer = answer(&run, &stored, ledger.log.as_ref()).await?;
+    Ok(Json(ResultBody::of(&run, stored, answer)?).into_response())
+}
+
+/// The stored answer, or what the log says there was of one: whoever ends a run in place of its worker does not know.
+async fn answer(run: &RunRecord, stored: &StoredResult, log: &dyn Log) -> Result<Answer, Problem> {
+    match &stored.result.answer {
+        Some(answer) => serde_json::from_str(answer).map_err(|error| Problem::internal(&error)),
+        None if run.attempts > 0 && run.status != Status::Succeeded => fold(run.id, log).await,
+        None => Ok(Answer::default()),
+    }
+}
+
+async fn fold(run: RunId, log: &dyn Log) -> Result<Answer, Problem> {
+    let mut transcript = Transcript::default();
+    loop {
+        let after = transcript.last().unwrap_or(Cursor::START);
+        let page = log.entries(run, after, PAGE).await?;
+        for entry in &page {
+            transcript
+                .apply(entry)
+                .map_err(|error| Problem::internal(&error))?;
+        }
+        if !is_full_page(&page, PAGE) {
+            return Ok(transcript.answer());
+        }
+    }
 }
 
 /// 202 with `Retry-After` and the run.

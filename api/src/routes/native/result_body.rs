@@ -68,16 +68,12 @@ impl From<Failure> for FailureBody {
 }
 
 impl ResultBody {
-    /// The stored end of a run.
+    /// The stored end of a run, with its answer.
     ///
     /// # Errors
-    /// When the ledger holds something that is not an answer.
-    pub(super) fn of(run: &RunRecord, stored: StoredResult) -> Result<Self, Problem> {
+    /// When the ledger holds something that is not a report of usage.
+    pub(super) fn of(run: &RunRecord, stored: StoredResult, answer: Answer) -> Result<Self, Problem> {
         let StoredResult { result, finished_at } = stored;
-        let answer: Answer = match result.answer {
-            Some(answer) => serde_json::from_str(&answer).map_err(|error| Problem::internal(&error))?,
-            None => Answer::default(),
-        };
         let usage = result
             .usage
             .map(RawValue::from_string)

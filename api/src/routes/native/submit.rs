@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use metrics::counter;
 use serde::Deserialize;
 use shared::domain::{Cursor, RunId};
-use shared::ledger::{Ledger, Reader, RunRecord};
+use shared::ledger::{Ledger, RunRecord};
 use shared::telemetry::vocabulary;
 use shared::watch::Watch;
 
@@ -150,16 +150,15 @@ pub(super) async fn count_refusals(request: Request, next: Next) -> Response {
 #[derive(Clone)]
 pub(super) struct Answering {
     watch: Watch,
-    reader: Reader,
+    ledger: Ledger,
     drain: Drain,
 }
 
 impl FromRef<AppState> for Answering {
     fn from_ref(state: &AppState) -> Self {
-        let ledger = Ledger::from_ref(state);
         Self {
             watch: Watch::from_ref(state),
-            reader: ledger.reader,
+            ledger: Ledger::from_ref(state),
             drain: Drain::from_ref(state),
         }
     }
@@ -208,8 +207,13 @@ impl Answering {
     async fn wait(self, run: RunId, patience: Duration) -> Result<Response, Problem> {
         let watcher = self.watch.open(run, Cursor::START).await?;
         outcome::ended(watcher, patience, &self.drain).await;
-        let run = self.reader.run(run).await?.ok_or_else(Problem::run_not_found)?;
-        outcome::render(run, &self.reader).await
+        let run = self
+            .ledger
+            .reader
+            .run(run)
+            .await?
+            .ok_or_else(Problem::run_not_found)?;
+        outcome::render(run, &self.ledger).await
     }
 }
 

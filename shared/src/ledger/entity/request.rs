@@ -22,6 +22,8 @@ pub struct Model {
     pub deadline_at: Option<i64>,
     pub attempts: i32,
     pub cancel_at: Option<i64>,
+    pub idempotency_key: Option<String>,
+    pub body_hmac: Option<Vec<u8>>,
     pub estimated_input_tokens: i32,
     pub estimated_output_tokens: i32,
     pub estimated_cost_nanousd: Option<i64>,
