@@ -2,7 +2,8 @@
 
 use sea_orm::sea_query::{Expr, Func, Query, SelectStatement};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
 use super::entity::{request, result, worker};
@@ -37,7 +38,9 @@ impl Reader {
         let query = request::Entity::find()
             .filter(Column::Tenant.eq(tenant.as_str()))
             .filter(Column::IdempotencyKey.eq(key));
-        let Some(mut model) = query.one(&self.db).await? else { return Ok(None) };
+        let Some(mut model) = self.within(query.one(&self.db)).await? else {
+            return Ok(None);
+        };
         let body_hmac = model.body_hmac.take().unwrap_or_default();
         Ok(Some((model.try_into()?, body_hmac)))
     }
@@ -240,7 +243,10 @@ impl Reader {
     }
 
     /// Waits for a query; a database that does not answer in time counts as away.
-    async fn within<T>(&self, query: impl Future<Output = Result<T, DbErr>> + Send) -> Result<T, LedgerError> {
+    async fn within<T>(
+        &self,
+        query: impl Future<Output = Result<T, DbErr>> + Send,
+    ) -> Result<T, LedgerError> {
         match tokio::time::timeout(self.patience, query).await {
             Ok(answered) => Ok(answered?),
             Err(_) => Err(LedgerError::Unavailable(format!(

@@ -16,7 +16,9 @@ use crate::ledger::{Backlog, LedgerError, ReadyRun};
 /// however many tenants only wait, they do not hide another. Each tenant then gives its share of `$3`, oldest first.
 ///
 /// Every look into the table says `ORDER BY … LIMIT`, also where `EXISTS` would mean the same: for that, the planner may
-/// read the whole queue into a hash table. `OFFSET 0` keeps a part from being computed wherever it is mentioned.
+/// read the whole queue into a hash table. A leap compares (class, tenant), where `class = $1` would mean the same: for
+/// that, it may take the index of listings, and wade through all that a tenant ever had. `OFFSET 0` keeps a part from
+/// being computed wherever it is mentioned.
 ///
 /// `$1` class, `$2` the tenant served last or an empty text, `$3` how many, `$4` limit per tenant or NULL.
 pub(super) const READY: &str = "
@@ -27,13 +29,12 @@ WITH RECURSIVE ring(tenant, around, place, room, found) AS (
     FROM ring CROSS JOIN LATERAL (
         SELECT coalesce(
             CASE WHEN NOT ring.around THEN (
-                SELECT tenant FROM mcp_request
-                WHERE status = 'queued' AND class = $1 AND tenant > ring.tenant ORDER BY tenant LIMIT 1
+                SELECT CASE WHEN class = $1 THEN tenant END FROM mcp_request
+                WHERE status = 'queued' AND (class, tenant) > ($1, ring.tenant) ORDER BY class, tenant LIMIT 1
             ) END, (
-                SELECT tenant FROM mcp_request
-                WHERE status = 'queued' AND class = $1 AND tenant <= $2
-                  AND tenant > CASE WHEN ring.around THEN ring.tenant ELSE '' END
-                ORDER BY tenant LIMIT 1
+                SELECT CASE WHEN class = $1 AND tenant <= $2 THEN tenant END FROM mcp_request
+                WHERE status = 'queued' AND (class, tenant) > ($1, CASE WHEN ring.around THEN ring.tenant ELSE '' END)
+                ORDER BY class, tenant LIMIT 1
             )
         ) AS tenant OFFSET 0
     ) AS next CROSS JOIN LATERAL (

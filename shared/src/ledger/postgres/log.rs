@@ -9,13 +9,13 @@ use super::{Postgres, count, int};
 use crate::domain::{Cursor, EventType, LogEntry, RunId, Timestamp};
 use crate::ledger::{LedgerError, Log};
 
-/// Data of one page.
+/// Data of one page. `octet_length` and not `length`: that would count characters, and read every text to do so.
 const PAGE_BYTES: i64 = 1024 * 1024;
 
 /// Entries after a cursor until `$5` bytes are reached; the first one always.
 const ENTRIES: &str = "
 SELECT epoch, seq, type, at, data FROM (
-    SELECT epoch, seq, type, at, data, sum(length(data)) OVER (ORDER BY epoch, seq) - length(data) AS before FROM (
+    SELECT epoch, seq, type, at, data, sum(octet_length(data)) OVER (ORDER BY epoch, seq) - octet_length(data) AS before FROM (
         SELECT epoch, seq, type, at, data FROM mcp_event
         WHERE run_id = $1 AND (epoch, seq) > ($2, $3) ORDER BY epoch, seq LIMIT $4
     ) AS page
@@ -24,7 +24,7 @@ WHERE before < $5 ORDER BY epoch, seq";
 
 const TAIL: &str = "
 SELECT id, epoch, seq, type, at, data FROM (
-    SELECT news.*, sum(length(data)) OVER (ORDER BY place, epoch, seq) - length(data) AS before FROM (
+    SELECT news.*, sum(octet_length(data)) OVER (ORDER BY place, epoch, seq) - octet_length(data) AS before FROM (
         SELECT watched.id, watched.place, event.*
         FROM UNNEST($1::uuid[], $2::int[], $3::int[]) WITH ORDINALITY AS watched(id, epoch, seq, place)
         CROSS JOIN LATERAL (

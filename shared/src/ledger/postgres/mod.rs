@@ -10,6 +10,8 @@ mod backlog;
 mod execute;
 mod log;
 mod partitions;
+#[cfg(test)]
+mod plans;
 mod submit;
 mod upkeep;
 
@@ -17,11 +19,18 @@ use std::future::Future;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection, PgPool};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use super::LedgerError;
 use crate::config::PostgresConfig;
+
+/// How long to wait for a connection. The pool knocks again and again in that time when the server refuses: callers
+/// should hear soon that it is away, and do their own waiting.
+const ACQUIRE: Duration = Duration::from_secs(2);
+
+/// How long a connection that comes back to the pool may take to answer.
+const RELEASE: Duration = Duration::from_secs(2);
 
 /// The Postgres backend.
 pub(super) struct Postgres {
@@ -40,8 +49,9 @@ impl Postgres {
         let options = options.application_name("mcpctl").statement_cache_capacity(200);
         let pool = PgPoolOptions::new()
             .max_connections(config.connections)
-            .acquire_timeout(config.statement_timeout)
+            .acquire_timeout(config.statement_timeout.min(ACQUIRE))
             .test_before_acquire(false)
+            .after_release(|connection, _| Box::pin(is_alive(connection)))
             .idle_timeout(Duration::from_secs(300))
             .connect_with(options)
             .await?;
@@ -67,6 +77,16 @@ impl Postgres {
                 self.timeout
             ))),
         }
+    }
+}
+
+/// Whether a connection that comes back to the pool answers. One whose other end is gone without a word (a fail-over, a
+/// firewall that forgot it) would otherwise be waited for until TCP gives it up, in a quarter of an hour, and keep its
+/// place in the pool all the while.
+async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(RELEASE, connection.ping()).await {
+        Ok(answered) => answered.map(|()| true),
+        Err(_) => Err(sqlx::Error::PoolTimedOut),
     }
 }
 

@@ -1,0 +1,65 @@
+//! What only waits must not hide what could run: however many tenants stand before it, none are proposed only when
+//! there are none.
+
+use shared::domain::RunId;
+use shared::ledger::NewRun;
+
+use crate::fixture::new_run;
+use crate::stage::Stage;
+
+crate::contract!(
+    thousands_of_delayed_runs_hide_nothing,
+    a_thousand_tenants_at_their_limit_hide_nothing,
+);
+
+/// More than any page of tenants.
+const TENANTS: usize = 1_250;
+
+/// Runs of so many tenants, in the order of their names.
+fn crowd(runs_each: usize) -> Vec<NewRun> {
+    (0..TENANTS)
+        .flat_map(|n| (0..runs_each).map(move |_| new_run(&format!("m{n:04}"))))
+        .collect()
+}
+
+/// The only run that is proposed, which is granted.
+async fn only(s: &Stage<'_>, process: &mut crate::stage::Process<'_>, tenant_limit: Option<u32>, name: &str) {
+    let run: RunId = s.submit(&[new_run(name)]).await[0];
+    let hints = process.propose_within(1, tenant_limit).await;
+    assert_eq!(hints.iter().map(|hint| hint.run).collect::<Vec<_>>(), [run]);
+    assert_eq!(process.claim_within(&hints, tenant_limit).await, hints);
+    assert_eq!(process.propose_within(64, tenant_limit).await, []);
+}
+
+async fn thousands_of_delayed_runs_hide_nothing(s: &Stage<'_>) {
+    s.submit(&crowd(8)).await;
+    s.sql("UPDATE mcp_request SET not_before = not_before + 3600000 WHERE tenant LIKE 'm%'")
+        .await
+        .unwrap();
+    let mut process = s.process(64).await;
+    assert_eq!(process.propose(64).await, []);
+    for tenant_limit in [None, Some(2)] {
+        // Before, after and amid the crowd, with the ring standing before, after and amid it.
+        for name in ["z", "n", "a", "m0600x", "m0599x", "m0599x"] {
+            only(s, &mut process, tenant_limit, name).await;
+            process.finish_all().await;
+        }
+    }
+}
+
+async fn a_thousand_tenants_at_their_limit_hide_nothing(s: &Stage<'_>) {
+    s.submit(&crowd(2)).await;
+    let mut process = s.process(10_000).await;
+    let mut running = 0;
+    loop {
+        let hints = process.propose_within(500, Some(1)).await;
+        if hints.is_empty() {
+            break;
+        }
+        running += process.claim_within(&hints, Some(1)).await.len();
+    }
+    assert_eq!(running, TENANTS);
+    for name in ["z", "n", "a", "m0600x"] {
+        only(s, &mut process, Some(1), name).await;
+    }
+}
