@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use shared::clock;
 use shared::config::WorkerConfig;
 use shared::domain::{
-    Event, FailureCode, Interruption, Kind, ProviderFailed, RequeueReason, RunCancelled, RunFailed,
+    Answer, Event, FailureCode, Interruption, Kind, ProviderFailed, RequeueReason, RunCancelled, RunFailed,
     RunRequeued, RunSucceeded, Status,
 };
 use shared::ledger::{Claimed, Failure, RunResult, Then};
@@ -191,12 +191,17 @@ async fn deadline(left: Option<Duration>) {
 }
 
 fn succeed(journal: &Journal, answered: Answered) -> Closing {
+    let answer = Answer {
+        provider_metadata: answered.metadata.clone(),
+        ..journal.answer().clone()
+    };
     let event = Event::RunSucceeded(RunSucceeded {
         finish_reason: answered.finish_reason.clone(),
+        provider_metadata: answered.metadata,
     });
     let result = RunResult {
         status: Status::Succeeded,
-        answer: answer_text(journal),
+        answer: as_text(&answer),
         finish_reason: Some(answered.finish_reason),
         provider: Some(answered.provider),
         model: Some(answered.model),
@@ -242,15 +247,15 @@ fn cancel(journal: &Journal, by: String) -> Closing {
     }
 }
 
-/// The answer as JSON text.
-fn answer_text(journal: &Journal) -> Option<String> {
-    // Strings and JSON values always serialise.
-    serde_json::to_string(journal.answer()).ok()
+/// An answer as the ledger keeps it. Strings and JSON values always serialise.
+fn as_text(answer: &Answer) -> Option<String> {
+    serde_json::to_string(answer).ok()
 }
 
+/// What there is of an answer that was not completed.
 fn partial(journal: &Journal) -> Option<String> {
     if journal.visible() {
-        answer_text(journal)
+        as_text(journal.answer())
     } else {
         None
     }

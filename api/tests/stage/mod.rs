@@ -130,6 +130,7 @@ impl Attempt<'_> {
         };
         let end = Event::RunSucceeded(RunSucceeded {
             finish_reason: "stop".to_owned(),
+            provider_metadata: serde_json::Map::new(),
         });
         self.append(vec![end], Then::Settle(Box::new(result))).await;
     }

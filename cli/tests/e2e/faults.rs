@@ -34,6 +34,8 @@ enum Ends {
 #[derive(Debug, Clone, Copy)]
 struct Case {
     script: &'static str,
+    /// Whether the answer is asked for in pieces or whole.
+    whole: bool,
     /// How many of its provider calls fail, how, and what each of them shows.
     failures: usize,
     code: &'static str,
@@ -43,9 +45,13 @@ struct Case {
 
 /// Fails three times, and then for good.
 const fn hopeless(script: &'static str, code: &'static str, shows: Shows) -> Case {
-    let ends = Ends::Failed { code, retryable: true };
+    let ends = Ends::Failed {
+        code,
+        retryable: true,
+    };
     Case {
         script,
+        whole: false,
         failures: 3,
         code,
         shows,
@@ -61,6 +67,7 @@ const fn refused(script: &'static str, code: &'static str, shows: Shows) -> Case
     };
     Case {
         script,
+        whole: false,
         failures: 1,
         code,
         shows,
@@ -76,6 +83,7 @@ const fn recovers(script: &'static str, failures: usize, code: &'static str, sho
     };
     Case {
         script,
+        whole: false,
         failures,
         code,
         shows,
@@ -88,11 +96,17 @@ const fn answered(script: &'static str, usage: bool) -> Case {
     let ends = Ends::Answered { tokens: 4, usage };
     Case {
         script,
+        whole: false,
         failures: 0,
         code: "",
         shows: Shows::Nothing,
         ends,
     }
+}
+
+/// The same, asked for whole. Nothing of it can be seen before its end.
+const fn whole(case: Case) -> Case {
+    Case { whole: true, ..case }
 }
 
 const INTERRUPTED: &str = "provider_interrupted";
@@ -149,6 +163,25 @@ const CASES: &[Case] = &[
     // Poor manners that cost nothing.
     answered("sim:tokens=4,fault=no_usage", false),
     answered("sim:tokens=4,fault=duplicate_usage", true),
+    // Whole answers.
+    whole(answered("sim:tokens=4,key=whole", true)),
+    whole(answered("sim:tokens=4,fault=no_usage,key=whole", false)),
+    whole(refused("sim:fault=400,key=whole", "provider_rejected", Shows::Nothing)),
+    whole(recovers("sim:tokens=4,fault=503,times=2,key=whole", 2, SERVER_ERROR, Shows::Nothing)),
+    whole(hopeless("sim:fault=html,key=whole", SERVER_ERROR, Shows::Nothing)),
+    whole(hopeless("sim:fault=html200,key=whole", MALFORMED, Shows::Nothing)),
+    whole(hopeless("sim:fault=wrong_type,key=whole", MALFORMED, Shows::Nothing)),
+    whole(hopeless("sim:fault=refuse,key=whole", INTERRUPTED, Shows::Nothing)),
+    whole(hopeless("sim:tokens=4,fault=reset,after=2,key=whole", INTERRUPTED, Shows::Nothing)),
+    whole(hopeless("sim:tokens=4,fault=cut,after=2,key=whole", INTERRUPTED, Shows::Nothing)),
+    whole(hopeless("sim:tokens=4,fault=cut_dirty,after=2,key=whole", INTERRUPTED, Shows::Nothing)),
+    whole(recovers("sim:tokens=4,fault=cut,after=2,times=1,key=whole-once", 1, INTERRUPTED, Shows::Nothing)),
+    whole(hopeless("sim:tokens=4,fault=error_event,key=whole", SERVER_ERROR, Shows::Nothing)),
+    whole(hopeless("sim:tokens=4,fault=malformed,key=whole", INTERRUPTED, Shows::Nothing)),
+    whole(hopeless("sim:tokens=4,fault=bad_utf8,key=whole", MALFORMED, Shows::Nothing)),
+    whole(hopeless("sim:tokens=4,fault=no_finish,key=whole", INTERRUPTED, Shows::Nothing)),
+    whole(hopeless("sim:fault=empty,key=whole", "provider_empty_answer", Shows::Nothing)),
+    whole(refused("sim:tokens=4,fault=giant_line,size=70000000,key=whole", "answer_too_large", Shows::Nothing)),
 ];
 
 /// One of each way to fail, for where the whole table would only repeat itself.
@@ -209,18 +242,19 @@ impl Case {
     }
 
     async fn play(&self, stage: &Stage, client: &Client) {
-        let run = client.submit_to(self.script).await;
+        let mut body = json!({"prompt": PROMPT, "model": self.script});
+        if self.whole {
+            body["params"] = json!({"stream": false});
+        }
+        let run = client.submit(&body).await;
         let result = client.result(&run).await;
         let events = client.history(&run).await;
         assert_sound(&events);
         assert_eq!(story(&events), self.story(), "{self:?}");
-        let calls = stage
-            .simulator
-            .requests()
-            .iter()
-            .filter(|call| call.model == self.script)
-            .count();
-        assert_eq!(calls, self.calls(), "{self:?}");
+        let calls = stage.simulator.requests();
+        let calls: Vec<_> = calls.iter().filter(|call| call.model == self.script).collect();
+        assert_eq!(calls.len(), self.calls(), "{self:?}");
+        assert!(calls.iter().all(|call| call.stream != self.whole), "{self:?}");
         assert_eq!(result["text"], self.text(), "{self:?}: {result}");
         assert_eq!(result["text"], answer(&events).text, "{self:?}");
 
@@ -247,7 +281,10 @@ impl Case {
             }
         }
         // Output of a failed call is taken back by the next attempt, aloud.
-        let announced = events.iter().filter(|event| event["type"] == "attempt.started").skip(1);
+        let announced = events
+            .iter()
+            .filter(|event| event["type"] == "attempt.started")
+            .skip(1);
         for started in announced.filter(|_| self.shows != Shows::Nothing) {
             assert_eq!(started["data"]["void_after"], "0-1", "{self:?}");
         }
@@ -339,6 +376,11 @@ both_modes! {
         assert_eq!(answer(&events).message["reasoning_content"], reasoning);
         assert!(events.iter().any(|event| event["data"]["delta"]["reasoning_content"].is_string()));
         assert_eq!(result["usage"]["completion_tokens_details"], json!({"reasoning_tokens": 0}));
+        // What stood beside the answer, at the top of the chunks.
+        let end = &events.last().expect("an end")["data"];
+        assert!(end["provider_metadata"]["x_vendor"].is_object(), "{end}");
+        assert_eq!(result["provider_metadata"], end["provider_metadata"]);
+        assert_eq!(answer(&events).provider_metadata["x_vendor"], end["provider_metadata"]["x_vendor"]);
         let sent: Value = serde_json::from_str(&stage.simulator.requests()[0].body).expect("JSON");
         assert_eq!((&sent["x_vendor"], &sent["top_p"]), (&json!({"deep": [1, null]}), &json!(0.5)));
 
@@ -406,7 +448,9 @@ async fn silence_is_a_failure_and_the_call_is_dropped() {
             let said = result["text"].as_str().expect("a text");
             assert!(text(1_000).starts_with(said), "{script}: {said}");
             let failed = client.history(&run).await;
-            let failed = kinds(&failed).into_iter().filter(|kind| kind == "provider.failed");
+            let failed = kinds(&failed)
+                .into_iter()
+                .filter(|kind| kind == "provider.failed");
             assert_eq!(failed.count(), 3, "{script}");
         }))
         .await;

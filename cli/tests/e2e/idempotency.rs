@@ -25,7 +25,10 @@ fn accepted(reply: &Reply) -> String {
 }
 
 fn replayed(reply: &Reply) -> bool {
-    reply.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
+    reply
+        .headers
+        .get("idempotent-replayed")
+        .is_some_and(|value| value == "true")
 }
 
 both_modes! {

@@ -1,5 +1,6 @@
 //! Limits: how much may be queued, how much may run, for how long; and that what a limit takes away comes back.
 
+use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -32,7 +33,11 @@ async fn hold(stage: &Stage, client: &Client, slots: u64) -> Vec<String> {
     for _ in 0..slots {
         holders.push(client.submit_to(HOLD).await);
     }
-    soon("every slot is taken", stage.simulator.wait_for(|stats| stats.open == slots)).await;
+    soon(
+        "every slot is taken",
+        stage.simulator.wait_for(|stats| stats.open == slots),
+    )
+    .await;
     holders
 }
 
@@ -91,19 +96,15 @@ both_modes! {
         for round in 0..40 {
             runs.push((round % 4 == 3, acme.submit_to(scripts[round % 4]).await));
         }
-        for (held, run) in &runs {
+        join_all(runs.iter().map(async |(held, run)| {
             if *held {
-                soon("its turn", async {
-                    while acme.run(run).await["status"] != "running" {
-                        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-                    }
-                })
-                .await;
+                acme.watch(run, None).await.until("attempt.started").await;
                 assert!(acme.cancel(run).await.status.is_success());
             }
             let result = acme.result(run).await;
             assert!(["succeeded", "failed", "cancelled"].iter().any(|end| result["status"] == *end), "{result}");
-        }
+        }))
+        .await;
         assert_eq!(stage.simulator.stats().peak_open, 3, "never more, and not less either");
 
         // All of it is there again, and each tenant has its own.

@@ -7,7 +7,18 @@
 
 mod stage;
 
+mod access;
+mod bad_input;
+mod cancel;
+mod cli;
+mod crash_points;
+mod drain;
+mod fairness;
 mod faults;
 mod idempotency;
+mod ledger_away;
 mod limits;
+mod rescue;
 mod street;
+mod stuck_watcher;
+mod zombie;

@@ -133,6 +133,9 @@ pub struct Answer {
     /// Everything else the provider sent, added up: role, tool calls, reasoning, unknown fields.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub message: Map<String, Value>,
+    /// What the provider said beside the answer; known once it is complete.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub provider_metadata: Map<String, Value>,
 }
 
 impl Answer {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{Class, Cursor, Estimate, FailureCode, OutputDelta, Status, Timestamp, WorkerId};
 
@@ -213,7 +214,7 @@ pub struct UsageReported {
     /// US dollars; null when the price is unknown.
     pub cost_usd: Option<super::Usd>,
     /// Every field the provider reported.
-    pub raw: serde_json::Value,
+    pub raw: Value,
 }
 
 /// Why a run went back to the queue.
@@ -254,6 +255,9 @@ pub struct RunRequeued {
 pub struct RunSucceeded {
     /// Why the model stopped, as the provider said it: `stop`, `length`, `tool_calls`, ...
     pub finish_reason: String,
+    /// What the provider said beside the answer (`id`, `model`, `system_fingerprint`, fields we do not know), as it came.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub provider_metadata: Map<String, Value>,
 }
 
 /// Data of `run.failed`.
@@ -291,6 +295,7 @@ mod tests {
     fn public_form_is_json_and_parses_back() {
         let event = Event::RunSucceeded(RunSucceeded {
             finish_reason: "stop \"quoted\"".to_owned(),
+            provider_metadata: Map::new(),
         });
         let entry = entry(&event, false);
         let value: serde_json::Value = serde_json::from_str(&entry.to_json()).unwrap();

@@ -1,11 +1,14 @@
 //! The fold over a log: what a run's answer is, with the void parts left out. Every surface is a fold like this.
 
+use serde_json::{Map, Value};
+
 use super::{Answer, Cursor, Event, LogEntry, OutputDelta, Status};
 
 /// What a reader of the log knows so far.
 #[derive(Debug, Clone, Default)]
 pub struct Transcript {
     pieces: Vec<(Cursor, OutputDelta)>,
+    provider_metadata: Map<String, Value>,
     status: Option<Status>,
     last: Option<Cursor>,
 }
@@ -23,6 +26,7 @@ impl Transcript {
                     self.pieces.retain(|(cursor, _)| *cursor <= void_after);
                 }
             }
+            Event::RunSucceeded(succeeded) => self.provider_metadata = succeeded.provider_metadata,
             _ => {}
         }
         self.status = entry.kind.terminal_status().or(self.status);
@@ -33,7 +37,10 @@ impl Transcript {
     /// The answer so far.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        let mut answer = Answer::default();
+        let mut answer = Answer {
+            provider_metadata: self.provider_metadata.clone(),
+            ..Answer::default()
+        };
         self.pieces.iter().for_each(|(_, piece)| answer.push(piece));
         answer
     }
@@ -86,6 +93,7 @@ mod tests {
                 (3, 3),
                 Event::RunSucceeded(RunSucceeded {
                     finish_reason: "stop".to_owned(),
+                    provider_metadata: Map::new(),
                 }),
             ),
         ] {

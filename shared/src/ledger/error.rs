@@ -50,7 +50,8 @@ fn is_refusal(code: &str) -> bool {
         return ["22", "23", "54"].iter().any(|class| code.starts_with(class));
     }
     // SQLite: the low byte is the primary code; 19 is a constraint, 18 a value that is too big.
-    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 18 | 19))
+    code.parse::<u32>()
+        .is_ok_and(|code| matches!(code & 0xff, 18 | 19))
 }
 
 impl From<sea_orm::DbErr> for LedgerError {

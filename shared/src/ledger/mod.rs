@@ -25,7 +25,8 @@ pub use execute::{
     Claimed, Committed, Execute, Failure, Held, NewWorker, Renewal, RunResult, Then, Write, WriteOutcome,
 };
 pub use read::{
-    ClassOverview, Log, Overview, Page, Reader, RunFilter, RunRecord, StoredResult, WorkerRecord, is_full_page,
+    ClassOverview, Log, Overview, Page, Reader, RunFilter, RunRecord, StoredResult, WorkerRecord,
+    is_full_page,
 };
 pub use upkeep::{Backlog, Closed, ReadyRun, Upkeep};
 

@@ -36,7 +36,10 @@ const TASK_TYPES: [&str; 3] = ["chat", "code", "transform"];
 /// The `task_type` label of a task type.
 #[must_use]
 pub fn task_type(task_type: &str) -> &'static str {
-    TASK_TYPES.into_iter().find(|known| *known == task_type).unwrap_or("other")
+    TASK_TYPES
+        .into_iter()
+        .find(|known| *known == task_type)
+        .unwrap_or("other")
 }
 
 /// Gives every metric its unit and description in the exporter.

@@ -165,7 +165,12 @@ async fn writes_for_runs_that_are_not_ours_are_left_out(f: &Fixture) {
     let fenced = WriteOutcome::Fenced;
     assert_eq!(
         outcomes,
-        [fenced.clone(), fenced.clone(), WriteOutcome::Committed, fenced.clone()]
+        [
+            fenced.clone(),
+            fenced.clone(),
+            WriteOutcome::Committed,
+            fenced.clone()
+        ]
     );
     assert_eq!(f.append(worker, stale).await, fenced);
     assert_eq!(f.outline(ours.id).await[2..], ["1-2 output.delta"]);

@@ -347,6 +347,7 @@ pub(crate) fn output(claimed: &Claimed, seq: u32, text: &str) -> Write {
 pub(crate) fn success(claimed: &Claimed, seq: u32) -> Write {
     let event = Event::RunSucceeded(RunSucceeded {
         finish_reason: "stop".to_owned(),
+        provider_metadata: serde_json::Map::new(),
     });
     let result = RunResult {
         answer: Some(r#"{"text":"hi"}"#.to_owned()),

@@ -1,6 +1,7 @@
 //! Chat: one call of a model, streamed into the journal.
 
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use shared::clock;
 use shared::domain::chat::ChatSpec;
 use shared::domain::{Event, UsageReported};
@@ -9,6 +10,7 @@ use shared::telemetry::vocabulary;
 
 use super::{Answered, Outcome};
 use crate::journal::{Journal, JournalError};
+use crate::providers::openai::ChatStream;
 use crate::providers::{ChatCall, ChatPiece, Usage};
 use crate::routing::{Route, Router};
 
@@ -105,9 +107,19 @@ async fn stream(
         provider: route.provider.name().to_owned(),
         model: route.model.to_owned(),
         finish_reason: finish_reason.unwrap_or_default(),
+        metadata: beside_the_answer(&answer),
         usage: usage.map(|usage| usage.raw.to_string()),
         cost,
     })
+}
+
+/// What the provider said beside the answer. Each field is JSON that was parsed before, so none is lost here.
+fn beside_the_answer(answer: &ChatStream) -> Map<String, Value> {
+    let parsed = |field: &RawValue| serde_json::from_str(field.get()).ok();
+    let fields = answer.metadata().into_iter();
+    fields
+        .filter_map(|(name, field)| Some((name, parsed(&field)?)))
+        .collect()
 }
 
 fn report(

@@ -3,6 +3,7 @@
 
 pub(crate) mod chat;
 
+use serde_json::{Map, Value};
 use shared::domain::Usd;
 
 use crate::journal::JournalError;
@@ -32,6 +33,8 @@ pub(crate) struct Answered {
     pub(crate) provider: String,
     pub(crate) model: String,
     pub(crate) finish_reason: String,
+    /// What the provider said beside the answer.
+    pub(crate) metadata: Map<String, Value>,
     /// The provider's report as JSON text.
     pub(crate) usage: Option<String>,
     pub(crate) cost: Option<Usd>,

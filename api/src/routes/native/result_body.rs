@@ -23,6 +23,9 @@ pub(super) struct ResultBody {
     /// Everything else of the answer: tool calls, reasoning, fields of the provider's own.
     #[schema(value_type = Object)]
     message: Map<String, Value>,
+    /// What the provider said beside the answer: its id of the call, the exact model, fields of its own.
+    #[schema(value_type = Object)]
+    provider_metadata: Map<String, Value>,
     /// Why the model stopped, in the provider's words.
     #[schema(example = "stop")]
     finish_reason: Option<String>,
@@ -84,6 +87,7 @@ impl ResultBody {
             status: result.status,
             text: answer.text,
             message: answer.message,
+            provider_metadata: answer.provider_metadata,
             finish_reason: result.finish_reason,
             provider: result.provider,
             model: result.model,

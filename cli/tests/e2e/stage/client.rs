@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use shared::domain::{Answer, Cursor, LogEntry, Transcript};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::soon;
@@ -98,8 +98,7 @@ impl Client {
 
     /// Submits a prompt to a scripted model and is accepted.
     pub(crate) async fn submit_to(&self, model: &str) -> String {
-        self.submit(&json!({"prompt": PROMPT, "model": model}))
-            .await
+        self.submit(&json!({"prompt": PROMPT, "model": model})).await
     }
 
     /// Waits for a run's end and returns its result.
@@ -150,7 +149,11 @@ impl Client {
     }
 
     /// The same, where the upgrade may be refused.
-    pub(crate) async fn try_watch(&self, run: &str, after: Option<&str>) -> Result<Watcher, tungstenite::Error> {
+    pub(crate) async fn try_watch(
+        &self,
+        run: &str,
+        after: Option<&str>,
+    ) -> Result<Watcher, tungstenite::Error> {
         let origin = self.origin.replacen("http", "ws", 1);
         let query = after.map(|after| format!("?after={after}")).unwrap_or_default();
         let url = format!("{origin}/mcp/v1/stream/{run}{query}");

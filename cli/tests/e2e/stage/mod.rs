@@ -5,6 +5,7 @@ pub(crate) mod client;
 mod database;
 pub(crate) mod postgres;
 mod process;
+pub(crate) mod wire;
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 
 pub(crate) use client::{Client, Frame, Watcher};
 pub(crate) use database::Database;
-pub(crate) use process::Process;
+pub(crate) use process::{Command, Process};
 
 /// No test needs as long as this; whoever waits for longer waits in vain.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -141,8 +142,8 @@ impl Stage {
     }
 
     /// A process of `mcpctl` with this installation's settings, not started.
-    pub(crate) fn command(&self, arguments: &[&str]) -> process::Command {
-        process::Command::mcpctl(arguments, &self.settings)
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        Command::mcpctl(arguments, &self.settings)
     }
 
     /// Starts an API (embedded: the whole process) and returns its client.
@@ -152,7 +153,7 @@ impl Stage {
     }
 
     /// The command that starts an API (embedded: the whole process), with more settings.
-    pub(crate) fn api_command(&self, settings: &[(&str, &str)]) -> process::Command {
+    pub(crate) fn api_command(&self, settings: &[(&str, &str)]) -> Command {
         let command = match &self.place {
             Place::Folder(folder) => {
                 let data = folder.path().to_str().expect("a readable path");
@@ -318,7 +319,6 @@ macro_rules! both_modes {
     ($( $(#[$attribute:meta])* async fn $name:ident($mode:ident: Mode) $body:block )*) => {
         $(
             mod $name {
-                #[allow(unused_imports, reason = "a body may need fewer names than its file")]
                 use super::*;
 
                 async fn play($mode: Mode) $body

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use shared::domain::RunId;
 use tempfile::TempDir;
@@ -47,21 +48,36 @@ impl Postgres {
         };
         fs::write(server.path("password"), &server.password).expect("written");
         if is_root() {
-            let owned = Command::new("chown").arg("-R").arg("nobody:").arg(server.home.path()).status();
+            let owned = Command::new("chown")
+                .arg("-R")
+                .arg("nobody:")
+                .arg(server.home.path())
+                .status();
             assert!(owned.expect("chown runs").success());
         }
         let data = server.path("data");
-        let options = ["--username=mcp", "--pwfile=password", "--no-sync", "--auth=password", "--encoding=UTF8"];
-        let made = server.run("initdb", &[&["--no-locale", "--pgdata", text(&data)], &options[..]].concat());
+        let options = [
+            "--username=mcp",
+            "--pwfile=password",
+            "--no-sync",
+            "--auth=password",
+            "--encoding=UTF8",
+        ];
+        let made = server.run(
+            "initdb",
+            &[&["--no-locale", "--pgdata", text(&data)], &options[..]].concat(),
+        );
         assert!(made.status.success(), "{made:?}");
         let mut settings = fs::read_to_string(data.join("postgresql.conf")).expect("settings");
         settings.push_str("\nlisten_addresses = '127.0.0.1'\nmax_connections = 60\nlog_connections = on\n");
-        settings.push_str(&format!("unix_socket_directories = '{}'\n", server.home.path().display()));
+        settings.push_str(&format!(
+            "unix_socket_directories = '{}'\n",
+            server.home.path().display()
+        ));
         fs::write(data.join("postgresql.conf"), settings).expect("written");
         // A port that was seen free may be taken a moment later, so the server itself tries.
-        let first = u16::try_from(std::process::id() % u32::from(PORTS.end - PORTS.start)).expect("a port");
-        for offset in 0..50 {
-            server.port = PORTS.start + (first + offset * 7) % (PORTS.end - PORTS.start);
+        for _ in 0..50 {
+            server.port = next_port();
             if server.launch().status.success() {
                 return server;
             }
@@ -71,7 +87,10 @@ impl Postgres {
 
     /// An address at which databases can be made.
     pub(crate) fn url(&self) -> String {
-        format!("postgres://mcp:{}@127.0.0.1:{}/postgres", self.password, self.port)
+        format!(
+            "postgres://mcp:{}@127.0.0.1:{}/postgres",
+            self.password, self.port
+        )
     }
 
     /// Stops it; returns when it is gone.
@@ -104,9 +123,9 @@ impl Postgres {
         self.signal("CONT", &processes);
     }
 
-    /// How often somebody has connected so far, whether that went well or not.
+    /// How often somebody has connected so far; who knocked while it could not answer does not count.
     pub(crate) fn connections(&self) -> usize {
-        self.log().matches("connection received").count()
+        self.log().matches("connection authorized").count()
     }
 
     fn log(&self) -> String {
@@ -116,7 +135,10 @@ impl Postgres {
     fn launch(&self) -> Output {
         let port = format!("-p {}", self.port);
         let log = ["--log=server.log", "--options", &port];
-        self.run("pg_ctl", &[&["start", "--wait", "--silent", "--pgdata=data"], &log[..]].concat())
+        self.run(
+            "pg_ctl",
+            &[&["start", "--wait", "--silent", "--pgdata=data"], &log[..]].concat(),
+        )
     }
 
     /// Runs one of the server's programs in its folder. Postgres refuses to run as root.
@@ -124,39 +146,61 @@ impl Postgres {
         let program = self.programs.join(program);
         let mut command = if is_root() {
             let mut command = Command::new("setpriv");
-            let group = Command::new("id").args(["-g", "nobody"]).output().expect("id runs");
+            let group = Command::new("id")
+                .args(["-g", "nobody"])
+                .output()
+                .expect("id runs");
             let group = String::from_utf8(group.stdout).expect("a number");
-            command.args(["--reuid=nobody", "--clear-groups", "--regid", group.trim(), "--"]).arg(program);
+            command
+                .args(["--reuid=nobody", "--clear-groups", "--regid", group.trim(), "--"])
+                .arg(program);
             command
         } else {
             Command::new(program)
         };
-        command.args(arguments).env("HOME", self.home.path()).current_dir(self.home.path());
+        command
+            .args(arguments)
+            .env("HOME", self.home.path())
+            .current_dir(self.home.path());
         // A server keeps what it inherits: a pipe would never end.
         if arguments.first() == Some(&"start") {
-            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+            command
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null());
             let status = command.status().expect("the program runs");
-            return Output { status, stdout: Vec::new(), stderr: Vec::new() };
+            return Output {
+                status,
+                stdout: Vec::new(),
+                stderr: Vec::new(),
+            };
         }
         command.output().expect("the program runs")
     }
 
     fn postmaster(&self) -> u32 {
         let text = fs::read_to_string(self.path("data").join("postmaster.pid")).expect("a running server");
-        text.lines().next().and_then(|line| line.parse().ok()).expect("a process id")
+        text.lines()
+            .next()
+            .and_then(|line| line.parse().ok())
+            .expect("a process id")
     }
 
     fn children(&self) -> Vec<u32> {
         let parent = self.postmaster();
         let path = format!("/proc/{parent}/task/{parent}/children");
         let children = fs::read_to_string(path).expect("a running server");
-        children.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+        children
+            .split_whitespace()
+            .filter_map(|child| child.parse().ok())
+            .collect()
     }
 
     fn signal(&self, name: &str, processes: &[u32]) {
         for process in processes {
             // A child may have ended since it was listed.
-            let _ = Command::new("kill").args([format!("-{name}"), process.to_string()]).output();
+            let _ = Command::new("kill")
+                .args([format!("-{name}"), process.to_string()])
+                .output();
         }
     }
 
@@ -172,6 +216,14 @@ impl Drop for Postgres {
             self.run("pg_ctl", &["stop", "--pgdata=data", "--mode=immediate"]);
         }
     }
+}
+
+/// A port that was not given out before, so that nobody gets the one of a server that is stopped.
+fn next_port() -> u16 {
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    let next = std::process::id().wrapping_mul(101) + GIVEN.fetch_add(1, Ordering::Relaxed);
+    PORTS.start + u16::try_from(next % count).expect("smaller than a port")
 }
 
 fn text(path: &Path) -> &str {

@@ -169,6 +169,20 @@ impl Process {
     }
 }
 
+impl Drop for Process {
+    /// Whoever reads of a failure wants to know what the processes had to say.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "--- log of {:?}, {:?}\n{}",
+                self.child.id(),
+                self.origin,
+                self.log()
+            );
+        }
+    }
+}
+
 /// Lines as they come.
 struct Lines {
     lines: Arc<Mutex<Vec<String>>>,

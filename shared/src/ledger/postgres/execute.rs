@@ -362,7 +362,10 @@ impl Execute for Postgres {
             mine.insert((row.try_get(0)?, row.try_get(1)?), written(&row)?);
         }
         let mut outcome = |write: &Write| mine.remove(&(write.run.uuid(), int(write.epoch)));
-        Ok(writes.iter().map(|write| outcome(write).unwrap_or(WriteOutcome::Fenced)).collect())
+        Ok(writes
+            .iter()
+            .map(|write| outcome(write).unwrap_or(WriteOutcome::Fenced))
+            .collect())
     }
 
     async fn committed(&self, writes: &[Write]) -> Result<Vec<Committed>, LedgerError> {

@@ -19,8 +19,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sqlx::{Connection as _, PgConnection, PgPool};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use tokio::time::timeout;
 
 use super::LedgerError;
 use crate::config::PostgresConfig;
@@ -29,7 +30,8 @@ use crate::config::PostgresConfig;
 /// should hear soon that it is away, and do their own waiting.
 const ACQUIRE: Duration = Duration::from_secs(2);
 
-/// How long a connection that comes back to the pool may take to answer.
+/// How long a connection that comes back to the pool may take to answer; and how long one that replaces it may take to
+/// stand, and the pause before the next try.
 const RELEASE: Duration = Duration::from_secs(2);
 
 /// The Postgres backend.
@@ -47,11 +49,15 @@ impl Postgres {
                 LedgerError::Refused(format!("DATABASE_URL cannot be read: {error}"))
             })?;
         let options = options.application_name("mcpctl").statement_cache_capacity(200);
+        let again = options.clone();
         let pool = PgPoolOptions::new()
             .max_connections(config.connections)
             .acquire_timeout(config.statement_timeout.min(ACQUIRE))
             .test_before_acquire(false)
-            .after_release(|connection, _| Box::pin(is_alive(connection)))
+            .after_release(move |connection, _| {
+                let options = again.clone();
+                Box::pin(async move { revive(connection, &options).await })
+            })
             .idle_timeout(Duration::from_secs(300))
             .connect_with(options)
             .await?;
@@ -70,7 +76,7 @@ impl Postgres {
         &self,
         work: impl Future<Output = Result<T, sqlx::Error>> + Send,
     ) -> Result<T, LedgerError> {
-        match tokio::time::timeout(self.timeout, work).await {
+        match timeout(self.timeout, work).await {
             Ok(done) => Ok(done?),
             Err(_) => Err(LedgerError::Unavailable(format!(
                 "no answer within {:?}",
@@ -80,13 +86,21 @@ impl Postgres {
     }
 }
 
-/// Whether a connection that comes back to the pool answers. One whose other end is gone without a word (a fail-over, a
-/// firewall that forgot it) would otherwise be waited for until TCP gives it up, in a quarter of an hour, and keep its
-/// place in the pool all the while.
-async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match tokio::time::timeout(RELEASE, connection.ping()).await {
-        Ok(answered) => answered.map(|()| true),
-        Err(_) => Err(sqlx::Error::PoolTimedOut),
+/// Sees that a connection which comes back to the pool answers, and replaces it on the spot when it does not. One whose
+/// other end is gone without a word (a fail-over, a firewall that forgot it) would otherwise be waited for until TCP
+/// gives it up, in a quarter of an hour, and keep its place in the pool all the while. It is dropped and not closed:
+/// with TLS, closing waits for the other end as well.
+async fn revive(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<bool, sqlx::Error> {
+    if let Ok(answered) = timeout(RELEASE, connection.ping()).await {
+        return answered.map(|()| true);
+    }
+    tracing::warn!("a connection to the database is dead; replacing it");
+    loop {
+        if let Ok(Ok(fresh)) = timeout(RELEASE, options.connect()).await {
+            *connection = fresh;
+            return Ok(true);
+        }
+        tokio::time::sleep(RELEASE).await;
     }
 }
 

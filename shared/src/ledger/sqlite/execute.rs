@@ -354,7 +354,11 @@ async fn append_held(
             to,
         });
     }
-    entries.extend(cancellations.iter().map(|(place, entry)| (writes[*place].run, entry)));
+    entries.extend(
+        cancellations
+            .iter()
+            .map(|(place, entry)| (writes[*place].run, entry)),
+    );
     bulk::insert_entries(transaction, &entries).await?;
     bulk::change(transaction, now, &changes).await?;
     Ok(cancellations)
