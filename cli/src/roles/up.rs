@@ -135,9 +135,13 @@ async fn simulate(tasks: &TaskTracker, ended: CancellationToken) -> Result<Provi
 /// How this program is typed here: by its name where the shell finds it, else by its path.
 fn program() -> String {
     const NAME: &str = "mcpctl";
-    let Ok(this) = std::env::current_exe() else { return NAME.to_owned() };
+    let Ok(this) = std::env::current_exe() else {
+        return NAME.to_owned();
+    };
     let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|folder| folder.join(NAME).canonicalize().is_ok_and(|found| found == this)) {
+    if std::env::split_paths(&path)
+        .any(|folder| folder.join(NAME).canonicalize().is_ok_and(|found| found == this))
+    {
         return NAME.to_owned();
     }
     let here = std::env::current_dir().unwrap_or_default();

@@ -71,7 +71,7 @@ impl Environment {
     /// A number within bounds, or the default.
     pub fn number<T>(&mut self, name: &'static str, default: T, least: T, most: T) -> T
     where
-        T: FromStr<Err: Display> + PartialOrd + Display,
+        T: FromStr<Err: Display> + PartialOrd + Display + Copy,
     {
         let Some(value) = self.parsed::<T>(name) else {
             return default;

@@ -102,7 +102,7 @@ fn merge(into: &mut Value, from: Value) {
         (Value::String(text), Value::String(more)) => text.push_str(&more),
         (Value::Object(fields), Value::Object(more)) => merge_objects(fields, more),
         (Value::Array(items), Value::Array(more)) => {
-            more.into_iter().for_each(|item| merge_item(items, item))
+            more.into_iter().for_each(|item| merge_item(items, item));
         }
         (into @ Value::Number(_), Value::Number(more)) => {
             let sum = match (into.as_i64(), more.as_i64()) {

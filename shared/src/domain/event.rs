@@ -298,7 +298,7 @@ mod tests {
             provider_metadata: Map::new(),
         });
         let entry = entry(&event, false);
-        let value: serde_json::Value = serde_json::from_str(&entry.to_json()).unwrap();
+        let value: Value = serde_json::from_str(&entry.to_json()).unwrap();
         assert_eq!(value["cursor"], "1-2");
         assert_eq!(value["type"], "run.succeeded");
         assert_eq!(value["at"], "1970-01-01T00:00:00.000Z");

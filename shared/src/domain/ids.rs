@@ -105,7 +105,7 @@ mod tests {
             &id.replace("run_", "wrk_"),
             &format!("{id}0"),
             &id.to_uppercase(),
-            &format!("run_{}", uuid::Uuid::nil().hyphenated()),
+            &format!("run_{}", Uuid::nil().hyphenated()),
         ] {
             assert!(bad.parse::<RunId>().is_err(), "{bad}");
         }

@@ -84,7 +84,9 @@ impl Postgres {
             .bind(column(runs, |run| run.id.uuid()))
             .bind(column(runs, |run| run.kind.as_str()))
             .bind(column(runs, |run| run.tenant.as_str()))
-            .bind(column(runs, |run| run.user.as_ref().map(|user| user.as_str())))
+            .bind(column(runs, |run| {
+                run.user.as_ref().map(crate::domain::UserHash::as_str)
+            }))
             .bind(column(runs, |run| run.class.as_str()))
             .bind(column(runs, |run| i16::from(run.priority.get())))
             .bind(column(runs, |run| run.task_type.as_str()))

@@ -113,7 +113,7 @@ fn closed(verdicts: Vec<Verdict>) -> Vec<Closed> {
 }
 
 /// A transaction's error, or one of reading what it returned.
-fn as_sqlx(error: LedgerError) -> sqlx::Error {
+fn as_sqlx(error: &LedgerError) -> sqlx::Error {
     sqlx::Error::Decode(error.to_string().into())
 }
 
@@ -164,7 +164,7 @@ impl Upkeep for Postgres {
                 .bind(None::<Uuid>)
                 .bind(0);
             let rows = query.fetch_all(&mut *transaction).await?;
-            let verdicts = judge(&rows, |stranded| stranded.crashed(max_crashes)).map_err(as_sqlx)?;
+            let verdicts = judge(&rows, |stranded| stranded.crashed(max_crashes)).map_err(|error| as_sqlx(&error))?;
             carry_out(&mut transaction, &verdicts).await?;
             transaction.commit().await?;
             Ok(closed(verdicts))
@@ -181,7 +181,7 @@ impl Upkeep for Postgres {
                 .bind(run.uuid())
                 .bind(int(epoch));
             let rows = query.fetch_all(&mut *transaction).await?;
-            let verdicts = judge(&rows, Stranded::released).map_err(as_sqlx)?;
+            let verdicts = judge(&rows, Stranded::released).map_err(|error| as_sqlx(&error))?;
             carry_out(&mut transaction, &verdicts).await?;
             transaction.commit().await?;
             Ok(closed(verdicts).pop())
@@ -197,7 +197,7 @@ impl Upkeep for Postgres {
                 .bind(i64::from(limit))
                 .fetch_all(&mut *transaction)
                 .await?;
-            let verdicts = judge(&rows, Stranded::expired).map_err(as_sqlx)?;
+            let verdicts = judge(&rows, Stranded::expired).map_err(|error| as_sqlx(&error))?;
             carry_out(&mut transaction, &verdicts).await?;
             transaction.commit().await?;
             Ok(closed(verdicts))
