@@ -146,4 +146,34 @@ mod tests {
         assert_eq!(env.number("MCP_B", 5, 1, 10), 5);
         assert!(env.finish().unwrap_err().to_string().contains("between 1 and 10"));
     }
+
+    /// `.env.example` is what people copy from: it names what is read, and nothing else.
+    #[test]
+    fn the_example_names_every_setting_and_no_other() {
+        let example = include_str!("../../../.env.example");
+        let settings = example
+            .lines()
+            .filter_map(|line| line.strip_prefix('#')?.split_once('='));
+        let named: BTreeSet<&str> = settings
+            .map(|(name, _)| name)
+            .filter(|name| !name.contains(' '))
+            .collect();
+        let mut env = environment(&[]);
+        crate::config::PostgresConfig::read(&mut env);
+        crate::config::ApiConfig::read(&mut env, None);
+        crate::config::ProviderConfig::read(&mut env);
+        crate::config::WorkerConfig::read(&mut env);
+        // Aliases, and what is read to say that it is not for this version.
+        let unnamed = ["POSTGRES_DSN", "REDIS_HOST", "REDIS_URL"];
+        // Read where logging begins, and by the commands of a user.
+        let elsewhere = ["MCP_LOG_FORMAT", "RUST_LOG"];
+        let mut read: BTreeSet<&str> = env
+            .asked
+            .iter()
+            .copied()
+            .filter(|name| !unnamed.contains(name))
+            .collect();
+        read.extend(FOREIGN.into_iter().chain(elsewhere));
+        assert_eq!(named, read);
+    }
 }
