@@ -55,6 +55,8 @@ pub(crate) enum Command {
     List(commands::list::ListArgs),
     /// Start an OpenAI-compatible provider that makes its answers up
     Simulate(commands::simulate::SimulateArgs),
+    /// Send a load to a control plane or a provider, and measure how it is answered
+    Bench(Box<commands::bench::BenchArgs>),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -70,6 +72,7 @@ impl Command {
             Self::Cancel(args) => args.output.format,
             Self::List(args) => args.output.format,
             Self::Simulate(args) => args.output.format,
+            Self::Bench(args) => args.output.format,
             Self::Up(_) | Self::Api(_) | Self::Worker(_) | Self::Migrate(_) | Self::Openapi => Format::Text,
         }
     }

@@ -1,6 +1,7 @@
 //! The commands of a user, one file each, and what `submit` and `tail` share: following a run and telling of it.
 //! A command parses nothing and speaks no protocol: it asks the client and prints through the screen.
 
+pub(crate) mod bench;
 pub(crate) mod cancel;
 pub(crate) mod list;
 pub(crate) mod openapi;

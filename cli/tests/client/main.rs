@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod bench;
 mod codes;
 mod follow;
 mod interruption;
