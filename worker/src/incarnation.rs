@@ -163,7 +163,7 @@ async fn keep_lease(
     // What is in flight when we give up must be over before the ledger may give our runs to others.
     let patience = lease.mul_f64(0.8);
     loop {
-        let next = Instant::now() + jittered(every, 0.9..1.0);
+        let mut next = Instant::now() + jittered(every, 0.9..1.0);
         let asked = Instant::now();
         let renewal =
             tokio::time::timeout_at(began + patience, ledger.renew(worker, lease, soft.is_cancelled())).await;
@@ -180,6 +180,8 @@ async fn keep_lease(
             Ok(Err(error)) => {
                 held.send_replace(false);
                 tracing::warn!(%error, "cannot renew the lease");
+                // Soon again: when the ledger is back, the lease must not run out for want of asking.
+                next = Instant::now() + jittered(lease, 0.02..0.08);
             }
             Err(_) => {}
         }

@@ -8,6 +8,7 @@
 
 mod backlog;
 mod execute;
+mod gate;
 mod log;
 mod partitions;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use tokio::time::timeout;
 
 use super::LedgerError;
 use crate::config::PostgresConfig;
+use gate::Gate;
 
 /// How long to wait for a connection. The pool knocks again and again in that time when the server refuses: callers
 /// should hear soon that it is away, and do their own waiting.
@@ -38,6 +40,7 @@ const RELEASE: Duration = Duration::from_secs(2);
 pub(super) struct Postgres {
     pool: PgPool,
     timeout: Duration,
+    gate: Gate,
 }
 
 impl Postgres {
@@ -64,6 +67,7 @@ impl Postgres {
         Ok(Self {
             pool,
             timeout: config.statement_timeout,
+            gate: Gate::open(),
         })
     }
 
@@ -76,8 +80,12 @@ impl Postgres {
         &self,
         work: impl Future<Output = Result<T, sqlx::Error>> + Send,
     ) -> Result<T, LedgerError> {
+        let _pass = self.gate.enter()?;
         match timeout(self.timeout, work).await {
-            Ok(done) => Ok(done?),
+            Ok(done) => {
+                self.gate.note(&done);
+                Ok(done?)
+            }
             Err(_) => Err(LedgerError::Unavailable(format!(
                 "no answer within {:?}",
                 self.timeout
