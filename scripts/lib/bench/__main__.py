@@ -92,7 +92,8 @@ def main():
     print(tables)
     write = chosen_options.write if chosen_options.write is not None else not chosen_options.quick
     if write:
-        report.replace(DOCUMENT, tables)
+        picture = f"![First token and runs a second, the product beside the provider alone]({CHART.name})"
+        report.replace(DOCUMENT, f"{picture}\n\n{tables}")
         CHART.write_text(chart.svg(results))
         context.say(f"wrote {DOCUMENT} and {CHART}; every figure is in {RESULTS}")
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,9 +12,11 @@ use super::{Dispatch, Hint, Offer, Propose, Rotation};
 use crate::domain::{Class, RunId, TenantId};
 use crate::ledger::{Backlog, LedgerError};
 
-/// How long a worker that found nothing waits before it looks again, unless it is woken. Other processes cannot wake
-/// it, and a run's `not_before` passes without a sound.
-const POLL: Duration = Duration::from_millis(100);
+/// How long a worker that found nothing waits before it looks again, unless it is woken: the first time, and at most.
+/// Other processes cannot wake it, and a run's `not_before` passes without a sound. Where there was work a moment ago
+/// there may soon be more, so the pause grows from look to look.
+const FIRST_POLL: Duration = Duration::from_millis(10);
+const LAST_POLL: Duration = Duration::from_millis(100);
 
 /// Where the scheduler stands: which class is next, and which tenant was served last in each.
 #[derive(Default)]
@@ -28,6 +31,8 @@ pub struct LedgerDispatch {
     turn: Mutex<Turn>,
     offered: Notify,
     cancelled: Notify,
+    /// The next pause, in milliseconds.
+    poll: AtomicU64,
 }
 
 impl LedgerDispatch {
@@ -39,12 +44,17 @@ impl LedgerDispatch {
             turn: Mutex::default(),
             offered: Notify::new(),
             cancelled: Notify::new(),
+            poll: AtomicU64::new(as_millis(FIRST_POLL)),
         });
         Dispatch {
             offer: dispatch.clone(),
             propose: dispatch,
         }
     }
+}
+
+fn as_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[async_trait]
@@ -87,12 +97,18 @@ impl Propose for LedgerDispatch {
             turn.last_tenant[class as usize] = Some(hint.tenant.clone());
             proposed.push(hint);
         }
+        if !proposed.is_empty() {
+            self.poll.store(as_millis(FIRST_POLL), Ordering::Relaxed);
+        }
         Ok(proposed)
     }
 
     async fn ready(&self) {
+        let pause = Duration::from_millis(self.poll.load(Ordering::Relaxed));
+        let next = (pause * 2).min(LAST_POLL);
+        self.poll.store(as_millis(next), Ordering::Relaxed);
         // A little early or late each time, so that a fleet does not ask in step.
-        let pause = POLL.mul_f64(rand::random_range(0.75..1.25));
+        let pause = pause.mul_f64(rand::random_range(0.75..1.25));
         let _ = tokio::time::timeout(pause, self.offered.notified()).await;
     }
 

@@ -152,7 +152,7 @@ pub(super) const TENANTS: &str = concat!(
        AND EXISTS (SELECT 1 FROM mcp_request AS q INDEXED BY mcp_request_ready \
                    WHERE q.status = 'queued' AND q.class = ?1 AND q.tenant = t.tenant AND ",
     ready!(),
-    ")) WHERE room IS NULL OR room > 0 LIMIT ?4"
+    ")) WHERE room IS NULL OR room > 0 LIMIT (?4 + 0)"
 );
 
 /// ?1 class, ?2 tenants, ?3 how many of each at most.
@@ -161,5 +161,5 @@ pub(super) const RUNS: &str = concat!(
        SELECT q.id FROM mcp_request AS q INDEXED BY mcp_request_ready \
        WHERE q.status = 'queued' AND q.class = ?1 AND q.tenant = j.value AND ",
     ready!(),
-    " ORDER BY q.not_before, q.id LIMIT ?3) ORDER BY j.key, r.not_before, r.id"
+    " ORDER BY q.not_before, q.id LIMIT (?3 + 0)) ORDER BY j.key, r.not_before, r.id"
 );

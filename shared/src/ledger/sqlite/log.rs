@@ -49,8 +49,8 @@ WITH page AS ( \
   FROM json_each(?1) AS j CROSS JOIN mcp_event AS e ON e.run_id = unhex(j.value ->> 0) AND (e.epoch, e.seq) IN ( \
     SELECT x.epoch, x.seq FROM mcp_event AS x \
     WHERE x.run_id = unhex(j.value ->> 0) AND (x.epoch, x.seq) > (j.value ->> 1, j.value ->> 2) \
-    ORDER BY x.epoch, x.seq LIMIT ?2) \
-  ORDER BY j.key, e.epoch, e.seq LIMIT ?2), \
+    ORDER BY x.epoch, x.seq LIMIT (?2 + 0)) \
+  ORDER BY j.key, e.epoch, e.seq LIMIT (?2 + 0)), \
 sized AS ( \
   SELECT place, run_id, epoch, seq, \
     sum(bytes) OVER (ORDER BY place, epoch, seq ROWS UNBOUNDED PRECEDING) - bytes AS before FROM page) \

@@ -114,7 +114,7 @@ impl Upkeep for Sqlite {
             "SELECT ",
             stranded_columns!(),
             " FROM mcp_request AS r INDEXED BY mcp_request_queued_deadline \
-             WHERE r.status = 'queued' AND r.deadline_at <= ?1 ORDER BY r.deadline_at LIMIT ?2"
+             WHERE r.status = 'queued' AND r.deadline_at <= ?1 ORDER BY r.deadline_at LIMIT (?2 + 0)"
         ))
         .bind(now.millis())
         .bind(limit)
@@ -135,7 +135,7 @@ impl Upkeep for Sqlite {
             "DELETE FROM mcp_request WHERE id IN (SELECT id FROM mcp_request INDEXED BY mcp_request_finished \
              WHERE finished_at <= ",
             now!(),
-            " - ?1 ORDER BY finished_at LIMIT ?2) RETURNING id"
+            " - ?1 ORDER BY finished_at LIMIT (?2 + 0)) RETURNING id"
         ))
         .bind(millis(keep))
         .bind(limit)
