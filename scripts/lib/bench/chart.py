@@ -29,7 +29,7 @@ def svg(results):
     height, parts = 16, []
     for title, bars in (
         ("First token of paced streams, p50 and p99 (shorter is better)", first),
-        ("Durable runs of 16 tokens a second, flat out (longer is better)", runs),
+        ("Durable runs per second, 16 tokens each, flat out (longer is better)", runs),
     ):
         if bars:
             drawn, height = panel(title, bars, height)
