@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::clock;
 use shared::dispatch::Propose;
 use shared::domain::WorkerId;
 use shared::feed::Commit;
@@ -36,7 +37,7 @@ pub(crate) enum Ended {
 /// Lives until shutdown or until the lease is lost.
 pub(crate) async fn live(parts: &WorkerParts, router: &Arc<Router>, shutdown: &Shutdown) -> Ended {
     let worker = WorkerId::new();
-    let time = LedgerTime::default();
+    let time = LedgerTime::unknown();
     let Some(lease) = register(parts, worker, &time, shutdown).await else {
         return Ended::Drained;
     };
@@ -131,10 +132,10 @@ async fn register(
     let mut back_off = BackOff::for_ledger();
     loop {
         // The lease counts from before it was asked for, so that this side never believes in it longer than the ledger.
-        let began = Instant::now();
+        let (began, asked) = (Instant::now(), clock::now());
         match parts.ledger.execute.register(&new, parts.config.lease).await {
             Ok(now) => {
-                time.correct(now);
+                time.correct(asked, now);
                 return Some(began);
             }
             Err(error) => tracing::warn!(%error, "cannot register; trying again"),
@@ -164,13 +165,13 @@ async fn keep_lease(
     let patience = lease.mul_f64(0.8);
     loop {
         let mut next = Instant::now() + jittered(every, 0.9..1.0);
-        let asked = Instant::now();
+        let (asked, asked_at) = (Instant::now(), clock::now());
         let renewal =
             tokio::time::timeout_at(began + patience, ledger.renew(worker, lease, soft.is_cancelled())).await;
         match renewal {
             Ok(Ok(Renewal::Renewed { now })) => {
                 began = asked;
-                time.correct(now);
+                time.correct(asked_at, now);
                 held.send_replace(true);
             }
             Ok(Ok(Renewal::Dead)) => {

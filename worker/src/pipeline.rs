@@ -174,7 +174,7 @@ impl Pipeline {
 
     fn requeue(&self, reason: RequeueReason, wait: Duration) -> Closing {
         metrics::counter!(vocabulary::REQUEUED_COUNT, "reason" => reason.as_str()).increment(1);
-        let not_before = self.time.now().plus(wait);
+        let not_before = self.time.after(wait);
         let event = Event::RunRequeued(RunRequeued { reason, not_before });
         Closing {
             event,
