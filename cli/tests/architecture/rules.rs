@@ -6,14 +6,21 @@ use std::collections::BTreeMap;
 use crate::source::Source;
 
 /// The modules of `shared`, and which others each may name. `domain` reads no clock: time is handed to it.
-const FLOORS: [(&str, &[&str]); 8] = [
+const FLOORS: [(&str, &[&str]); 9] = [
     ("clock", &["domain"]),
     ("config", &["clock", "domain", "telemetry"]),
     ("telemetry", &["clock", "config", "domain"]),
     ("domain", &["telemetry"]),
     ("ledger", &["clock", "config", "domain", "telemetry"]),
-    ("dispatch", &["clock", "config", "domain", "ledger", "telemetry"]),
-    ("feed", &["clock", "config", "domain", "ledger", "telemetry"]),
+    ("redis_link", &["config", "telemetry"]),
+    (
+        "dispatch",
+        &["clock", "config", "domain", "ledger", "redis_link", "telemetry"],
+    ),
+    (
+        "feed",
+        &["clock", "config", "domain", "ledger", "redis_link", "telemetry"],
+    ),
     (
         "watch",
         &[

@@ -50,9 +50,6 @@ impl PostgresConfig {
             }
             (url, alias) => url.or(alias),
         };
-        if env.text("REDIS_URL").is_some() || env.text("REDIS_HOST").is_some() {
-            env.problem("REDIS_URL: this version has no Redis fast path: unset it (the database alone does everything)");
-        }
         let connections = env.number("MCP_DATABASE_CONNECTIONS", 12, 2, 1_000);
         let statement_timeout = env.millis("MCP_DATABASE_TIMEOUT_MS", Duration::from_secs(10));
         let url = url?;

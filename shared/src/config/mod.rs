@@ -5,10 +5,12 @@ mod api;
 mod database;
 mod environment;
 mod provider;
+mod redis;
 mod worker;
 
 pub use api::{ApiConfig, ApiKey, DepthLimits, HashKey};
 pub use database::{Database, PostgresConfig};
 pub use environment::{ConfigError, Environment};
 pub use provider::{ProviderConfig, ProviderTimeouts};
+pub use redis::RedisConfig;
 pub use worker::WorkerConfig;

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 use crate::domain::{Cursor, LogEntry, RunId};
+use crate::redis_link::Membership;
 
 /// Commits kept for a slow subscriber of one run.
 const BACKLOG: usize = 64;
 /// A commit heavier than this is not kept; subscribers are told to look.
-const MAX_KEPT_BYTES: usize = 64 * 1024;
+pub(super) const MAX_KEPT_BYTES: usize = 64 * 1024;
 
 /// What a subscriber hears.
 #[derive(Debug, Clone)]
@@ -52,17 +53,34 @@ impl Hub {
                 hub: Arc::clone(self),
                 run,
             },
+            _membership: None,
         }
     }
 
-    /// Hands entries to the run's subscribers, if any.
-    pub(super) fn publish(&self, run: RunId, entries: Arc<[LogEntry]>) {
+    /// Tells the run's subscribers, if any, to read the ledger.
+    pub(super) fn look(&self, run: RunId) {
+        if let Some(topic) = self.topics().get(&run) {
+            // An error means that the last subscriber is just leaving.
+            let _ = topic.sender.send(News::Look);
+        }
+    }
+
+    /// Hands entries to the run's subscribers, if any. What went through here before is left out: every subscriber of
+    /// then has heard it, and who joined later has read the ledger since.
+    pub(super) fn publish(&self, run: RunId, mut entries: Arc<[LogEntry]>) {
         let Some(last) = entries.last().map(|entry| entry.cursor) else {
             return;
         };
         let mut topics = self.topics();
         let Some(topic) = topics.get_mut(&run) else { return };
-        topic.position = topic.position.max(last);
+        let known = entries.partition_point(|entry| entry.cursor <= topic.position);
+        if known == entries.len() {
+            return;
+        }
+        if known > 0 {
+            entries = entries[known..].into();
+        }
+        topic.position = last;
         let weight: usize = entries.iter().map(|entry| entry.data.len()).sum();
         let news = if weight > MAX_KEPT_BYTES {
             News::Look
@@ -113,9 +131,19 @@ pub struct Subscription {
     // Fields drop in order: the receiver is gone before `Leave` counts who is left.
     receiver: broadcast::Receiver<News>,
     _leave: Leave,
+    /// The channel that brings the news into this process, where there is one.
+    _membership: Option<Membership>,
 }
 
 impl Subscription {
+    /// The same, staying in a channel for as long as it lives.
+    pub(super) fn staying_in(self, membership: Membership) -> Self {
+        Self {
+            _membership: Some(membership),
+            ..self
+        }
+    }
+
     /// The next news. Cancel-safe. Waits for ever when there are none.
     pub async fn recv(&mut self) -> News {
         match self.receiver.recv().await {
@@ -152,6 +180,20 @@ mod tests {
         }
         assert!(matches!(slow.recv().await, News::Look));
         assert_eq!(hub.positions(), [(run, Cursor::new(1, 200))]);
+    }
+
+    #[tokio::test]
+    async fn what_went_through_before_is_left_out() {
+        let hub = Arc::new(Hub::default());
+        let run = RunId::new();
+        let mut subscription = hub.subscribe(run, Cursor::new(1, 1));
+        let both: Arc<[LogEntry]> = [entries(1, "a"), entries(2, "b")].concat().into();
+        hub.publish(run, entries(1, "a"));
+        hub.publish(run, both.clone());
+        hub.publish(run, both);
+        hub.publish(run, entries(3, "c"));
+        assert!(matches!(subscription.recv().await, News::Entries(e) if e[..] == entries(2, "b")[..]));
+        assert!(matches!(subscription.recv().await, News::Entries(e) if e[..] == entries(3, "c")[..]));
     }
 
     #[tokio::test]

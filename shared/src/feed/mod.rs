@@ -1,10 +1,13 @@
 //! The feed carries committed entries to whoever watches now. It may lose everything: a watcher that notices a hole
 //! reads the ledger. It never carries what is not committed.
 //!
-//! Two backends: [`LocalFeed`] inside one process, [`TailFeed`] which asks the ledger for news of all watched runs.
+//! Three backends: [`LocalFeed`] inside one process, [`TailFeed`] which asks the ledger for news of all watched runs, and
+//! [`RedisFeed`] which hears them from the workers, with a slow tail beside it for what gets lost on the way.
 
+mod frame;
 mod hub;
 mod local;
+mod redis;
 mod tail;
 
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use async_trait::async_trait;
 
 pub use hub::{News, Subscription};
 pub use local::LocalFeed;
+pub use redis::RedisFeed;
 pub use tail::TailFeed;
 
 use crate::domain::{Cursor, LogEntry, RunId};

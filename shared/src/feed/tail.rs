@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::hub::{Hub, Subscription};
@@ -15,8 +15,8 @@ use super::{Commit, Feed, Publish, Subscribe};
 use crate::domain::{Cursor, LogEntry, RunId};
 use crate::ledger::{LedgerError, Log, is_full_page};
 
-/// How often the ledger is asked.
-const TICK: Duration = Duration::from_millis(100);
+/// How often the ledger is asked, where nothing else brings the news.
+pub(super) const TICK: Duration = Duration::from_millis(100);
 /// Entries read by one query. A full page, also by its size, is followed by another query at once.
 const PAGE: u32 = 2_000;
 /// Runs asked about in one query.
@@ -29,17 +29,29 @@ pub struct TailFeed {
     hub: Arc<Hub>,
     log: Arc<dyn Log>,
     subscribed: Notify,
+    tick: watch::Sender<Duration>,
 }
 
 impl TailFeed {
     /// A tail of this ledger; [`TailFeed::run`] does the work.
     #[must_use]
     pub fn new(log: Arc<dyn Log>) -> Arc<Self> {
-        Arc::new(Self {
-            hub: Arc::default(),
+        Arc::new(Self::over(Arc::default(), log))
+    }
+
+    /// A tail that shares its subscribers with another feed.
+    pub(super) fn over(hub: Arc<Hub>, log: Arc<dyn Log>) -> Self {
+        Self {
+            hub,
             log,
             subscribed: Notify::new(),
-        })
+            tick: watch::Sender::new(TICK),
+        }
+    }
+
+    /// Asks the ledger so often from now on.
+    pub(super) fn set_tick(&self, tick: Duration) {
+        self.tick.send_replace(tick);
     }
 
     /// Both sides of this feed.
@@ -54,22 +66,25 @@ impl TailFeed {
     /// Follows the ledger until `shutdown`.
     pub async fn run(&self, shutdown: CancellationToken) {
         let follow = async {
-            let mut pause = TICK;
-            let mut ticks = tokio::time::interval(TICK);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut ticks = self.tick.subscribe();
+            let mut away: Option<Duration> = None;
             loop {
-                ticks.tick().await;
+                let tick = *ticks.borrow_and_update();
+                let pause = sleep(away.unwrap_or(tick));
+                tokio::select! {
+                    () = pause => {}
+                    _ = ticks.changed(), if away.is_none() => continue,
+                }
                 let watched = self.hub.positions();
                 if watched.is_empty() {
                     self.subscribed.notified().await;
                     continue;
                 }
                 match self.read(watched).await {
-                    Ok(()) => pause = TICK,
+                    Ok(()) => away = None,
                     Err(error) => {
                         tracing::warn!(%error, "tail feed: cannot read the ledger; watchers wait");
-                        pause = (pause * 2).min(MAX_PAUSE);
-                        ticks.reset_at(Instant::now() + pause);
+                        away = Some((away.unwrap_or(TICK) * 2).min(MAX_PAUSE));
                     }
                 }
             }

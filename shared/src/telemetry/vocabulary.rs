@@ -30,6 +30,9 @@ pub const COMMIT_ENTRIES: &str = "mcp.journal.commit_entries";
 /// Duration of a journal commit in milliseconds.
 pub const COMMIT_MS: &str = "mcp.journal.commit_ms";
 
+/// 1 while this process uses Redis, 0 while it does without; not there where no Redis is configured.
+pub const REDIS_UP: &str = "mcp.redis.up";
+
 /// Task types that are told apart; clients may make up others, and labels must not grow with them.
 const TASK_TYPES: [&str; 3] = ["chat", "code", "transform"];
 
@@ -65,6 +68,10 @@ pub fn describe() {
     );
     describe_gauge!(RUNNING, "Runs this process is executing");
     describe_gauge!(WATCHERS, "Connections that watch runs");
+    describe_gauge!(
+        REDIS_UP,
+        "1 while this process uses Redis, 0 while it does without"
+    );
     describe_histogram!(COMMIT_ENTRIES, "Entries per journal commit");
     describe_histogram!(COMMIT_MS, Unit::Milliseconds, "Duration of a journal commit");
 }

@@ -17,6 +17,7 @@ mod delivery;
 mod fixture;
 mod local;
 mod probe;
+mod redis;
 mod slow;
 mod stage;
 mod tailing;
@@ -32,17 +33,18 @@ macro_rules! contract {
                 }
             )*
         }
-        $crate::contract!(@ tail_over_sqlite sqlite $($name)*);
-        $crate::contract!(@ tail_over_postgres postgres $($name)*);
+        $crate::contract!(@ tail_over_sqlite sqlite tail $($name)*);
+        $crate::contract!(@ tail_over_postgres postgres tail $($name)*);
+        $crate::contract!(@ redis_over_postgres postgres redis $($name)*);
     };
-    (@ $backend:ident $database:ident $($name:ident)*) => {
+    (@ $backend:ident $database:ident $feed:ident $($name:ident)*) => {
         mod $backend {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
                 async fn $name() {
                     $crate::fixture::Fixture::$database()
                         .await
-                        .run(async |fixture| $crate::stage::Stage::tail(fixture, super::$name).await)
+                        .run(async |fixture| $crate::stage::Stage::$feed(fixture, super::$name).await)
                         .await;
                 }
             )*

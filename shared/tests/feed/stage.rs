@@ -9,11 +9,14 @@ use shared::ledger::{Claimed, Then, Write, WriteOutcome};
 use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{Fixture, delta, new_run};
+use crate::redis;
 
 /// A feed, and where the commits come from that it carries.
 pub(crate) struct Stage<'a> {
     pub(crate) feed: Feed,
     ledger: Option<(&'a Fixture, WorkerId)>,
+    /// The process that watches, where it is another than the one that commits.
+    pub(crate) watching: Option<&'a redis::Side>,
 }
 
 /// A running run. Its log has two entries; the test adds more.
@@ -30,6 +33,7 @@ impl<'a> Stage<'a> {
         Self {
             feed: Feed::local(),
             ledger: None,
+            watching: None,
         }
     }
 
@@ -39,8 +43,27 @@ impl<'a> Stage<'a> {
         let stage = Stage {
             feed: tail.feed(),
             ledger: Some((fixture, fixture.worker().await)),
+            watching: None,
         };
         while_following(&tail, test(&stage)).await;
+    }
+
+    /// The feed over Redis, between a process that commits and one that watches.
+    pub(crate) async fn redis(fixture: &Fixture, test: impl AsyncFnOnce(&Stage<'_>)) {
+        let config = redis::prefixed();
+        let worker = redis::Side::open(&config, fixture.log.clone()).await;
+        let api = redis::Side::open(&config, fixture.log.clone()).await;
+        let stage = Stage {
+            feed: Feed {
+                publish: worker.feed.feed().publish,
+                subscribe: api.feed.feed().subscribe,
+            },
+            ledger: Some((fixture, fixture.worker().await)),
+            watching: Some(&api),
+        };
+        test(&stage).await;
+        worker.close().await;
+        api.close().await;
     }
 
     /// A running run, watched by nobody.
