@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use shared::dispatch::{Hint, Offer};
@@ -152,5 +153,6 @@ fn hint(run: &NewRun) -> Hint {
         epoch: 0,
         tenant: run.tenant.clone(),
         class: run.class,
+        delay: Duration::ZERO,
     }
 }

@@ -20,6 +20,7 @@ use crate::authority::Gate;
 use crate::body::BodyBudget;
 use crate::cancellation::Canceller;
 use crate::drain::Drain;
+use crate::guard::{self, Guard};
 use crate::intake::Intake;
 use crate::problem::{self, Code, Problem};
 use crate::{openapi, request_id, routes};
@@ -64,6 +65,7 @@ pub(crate) struct AppState {
     intake: Intake,
     budget: BodyBudget,
     gate: Gate,
+    guard: Guard,
     metrics: Option<MetricsHandle>,
     drain: Drain,
     tracker: TaskTracker,
@@ -121,6 +123,7 @@ impl AppState {
             canceller: Canceller::new(Arc::clone(&ledger.submit), offer, feed.publish),
             budget: BodyBudget::new(config.max_body_bytes),
             gate: Gate::new(&config.keys),
+            guard: Guard::new(config.pressure),
             admission,
             ledger,
             metrics,
@@ -133,11 +136,13 @@ impl AppState {
 /// Every path of the API over this state.
 pub(crate) fn router(state: AppState) -> axum::Router {
     let (router, _) = routes::router().split_for_parts();
+    let guarded = middleware::from_fn_with_state(state.guard.clone(), guard::admit);
     router
         .merge(routes::docs::router(openapi::openapi_json()))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)
+        .layer(guarded)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(problem::render))
         .layer(middleware::from_fn(request_id::identify))

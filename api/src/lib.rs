@@ -12,6 +12,7 @@ mod body;
 mod cancellation;
 mod drain;
 mod figures;
+mod guard;
 mod idempotency_key;
 mod intake;
 mod lingering;

@@ -85,9 +85,10 @@ codes! {
     NotStorable = "not_storable", UNPROCESSABLE_ENTITY, "The ledger cannot hold this run";
     TenantQueueFull = "tenant_queue_full", TOO_MANY_REQUESTS, "Too many of your runs are queued";
     QueueFull = "queue_full", TOO_MANY_REQUESTS, "Too many runs are queued";
+    TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS, "Too many requests per second";
     Internal = "internal", INTERNAL_SERVER_ERROR, "A defect of this server";
     LedgerUnavailable = "ledger_unavailable", SERVICE_UNAVAILABLE, "The ledger is away";
-    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too much is being accepted at this moment";
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too much is going on at this moment";
     Draining = "draining", SERVICE_UNAVAILABLE, "This server is shutting down";
 }
 

@@ -124,7 +124,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
-    use shared::config::{ApiConfig, DepthLimits};
+    use shared::config::{ApiConfig, DepthLimits, PressureLimits};
     use shared::dispatch::LedgerDispatch;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::task::JoinHandle;
@@ -150,6 +150,7 @@ mod tests {
                     per_tenant: 10,
                     in_all: 10,
                 },
+                pressure: PressureLimits::default(),
             },
             provider: ProviderFacts {
                 name: "none".to_owned(),

@@ -6,13 +6,13 @@ use std::time::Duration;
 use shared::clock;
 use shared::dispatch::Propose;
 use shared::domain::WorkerId;
-use shared::feed::Commit;
-use shared::ledger::{Closed, Execute, NewWorker, Renewal};
+use shared::ledger::{Execute, NewWorker, Renewal};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::announce::Announcer;
 use crate::back_off::{BackOff, jittered};
 use crate::journal::{Journals, Writer};
 use crate::ledger_time::LedgerTime;
@@ -75,7 +75,7 @@ pub(crate) async fn live(parts: &WorkerParts, router: &Arc<Router>, shutdown: &S
     )));
     tasks.spawn(until(&done).run_until_cancelled_owned(watch_cancels(
         parts.ledger.execute.clone(),
-        parts.propose.clone(),
+        parts.dispatch.propose.clone(),
         worker,
         Arc::clone(&running),
     )));
@@ -83,13 +83,15 @@ pub(crate) async fn live(parts: &WorkerParts, router: &Arc<Router>, shutdown: &S
     let pool = Pool {
         worker,
         ledger: parts.ledger.clone(),
-        propose: parts.propose.clone(),
-        publish: parts.publish.clone(),
+        propose: parts.dispatch.propose.clone(),
+        announcer: announcer(parts),
         pipeline: Arc::new(Pipeline {
             journals: journals.clone(),
             router: Arc::clone(router),
+            offer: parts.dispatch.offer.clone(),
             config: parts.config.clone(),
             time,
+            worker,
         }),
         running: Arc::clone(&running),
         permits: Arc::new(Semaphore::new(parts.config.slots as usize)),
@@ -115,6 +117,13 @@ pub(crate) async fn live(parts: &WorkerParts, router: &Arc<Router>, shutdown: &S
     runs.wait().await;
     retire(parts, worker).await;
     ended
+}
+
+fn announcer(parts: &WorkerParts) -> Announcer {
+    Announcer {
+        publish: parts.publish.clone(),
+        offer: parts.dispatch.offer.clone(),
+    }
 }
 
 /// Introduces the incarnation; answers the moment its lease began. None when shut down before.
@@ -283,16 +292,7 @@ async fn retire(parts: &WorkerParts, worker: WorkerId) {
         .reap(worker, shared::config::WorkerConfig::MAX_CRASHES, false)
         .await;
     match reaped {
-        Ok(closed) => {
-            let commit = |closed: Closed| Commit {
-                run: closed.run,
-                entries: [closed.entry].into(),
-            };
-            parts
-                .publish
-                .publish(closed.into_iter().map(commit).collect())
-                .await;
-        }
+        Ok(closed) => announcer(parts).closed(closed).await,
         // The lease runs out and another process's reaper does it.
         Err(error) => tracing::warn!(%error, %worker, "cannot sign off; the lease will lapse"),
     }

@@ -4,6 +4,7 @@
 //! [`routing`] ▸ [`providers`] ▸ [`journal`] (append ▸ commit ▸ publish). [`incarnation`] holds the lease that all of it
 //! lives under; [`duties`] rescue what others dropped.
 
+mod announce;
 mod back_off;
 pub mod duties;
 pub mod health;
@@ -21,7 +22,7 @@ mod running;
 use std::sync::Arc;
 
 use shared::config::{ProviderConfig, WorkerConfig};
-use shared::dispatch::Propose;
+use shared::dispatch::Dispatch;
 use shared::feed::Publish;
 use shared::ledger::Ledger;
 use tokio::sync::watch;
@@ -35,8 +36,8 @@ use routing::Router;
 pub struct WorkerParts {
     /// The truth.
     pub ledger: Ledger,
-    /// Proposes what to claim.
-    pub propose: Arc<dyn Propose>,
+    /// Proposes what to claim; is offered what goes back to the queue.
+    pub dispatch: Dispatch,
     /// Tells whoever watches.
     pub publish: Arc<dyn Publish>,
     /// Its section of the configuration.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use shared::clock;
 use shared::config::WorkerConfig;
+use shared::dispatch::{Hint, Offer};
 use shared::domain::{
     Answer, Event, FailureCode, Interruption, Kind, ProviderFailed, RequeueReason, RunCancelled, RunFailed,
-    RunRequeued, RunSucceeded, Status,
+    RunRequeued, RunSucceeded, Status, WorkerId,
 };
 use shared::ledger::{Claimed, Failure, RunResult, Then};
 use shared::telemetry::vocabulary;
@@ -28,8 +29,11 @@ use crate::running::{Entered, Stop};
 pub(crate) struct Pipeline {
     pub(crate) journals: Journals,
     pub(crate) router: Arc<Router>,
+    /// Hears of what goes back to the queue.
+    pub(crate) offer: Arc<dyn Offer>,
     pub(crate) config: WorkerConfig,
     pub(crate) time: LedgerTime,
+    pub(crate) worker: WorkerId,
 }
 
 /// How a run's time with this worker ended.
@@ -44,20 +48,35 @@ enum End {
 struct Closing {
     event: Event,
     then: Then,
+    /// How long it is not to be claimed, if it goes back to the queue.
+    delay: Duration,
+}
+
+/// What became of the closing commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settled {
+    /// The run went back to the queue, unless somebody had asked to cancel it.
+    Queued,
+    /// It ended, or it is not this worker's to say.
+    Elsewhere,
 }
 
 impl Pipeline {
     /// Carries a claimed run to its end here.
     pub(crate) async fn run(&self, run: Claimed, entered: Entered) {
         let trace = run.trace_parent.as_deref().unwrap_or_default();
-        let span = tracing::info_span!("run", run = %run.id, epoch = run.epoch, tenant = %run.tenant, traceparent = trace);
+        let span = tracing::info_span!("run", run = %run.id, epoch = run.epoch, worker = %self.worker,
+            tenant = %run.tenant, traceparent = trace);
         async {
             let mut journal = self.journals.open(run.id, run.epoch, run.simulated);
             let end = self.execute(&run, &entered, &mut journal).await;
             let Some(closing) = self.decide(&run, &journal, end) else {
                 return;
             };
-            settle(&run, &journal, closing).await;
+            let delay = closing.delay;
+            if settle(&run, &journal, closing).await == Settled::Queued {
+                self.offer.offer(&[requeued(&run, delay)]).await;
+            }
         }
         .instrument(span)
         .await;
@@ -179,6 +198,7 @@ impl Pipeline {
         Closing {
             event,
             then: Then::Requeue { reason, not_before },
+            delay: wait,
         }
     }
 }
@@ -212,6 +232,7 @@ fn succeed(journal: &Journal, answered: Answered) -> Closing {
     Closing {
         event,
         then: Then::Settle(Box::new(result)),
+        delay: Duration::ZERO,
     }
 }
 
@@ -233,6 +254,7 @@ fn fail(journal: &Journal, code: FailureCode, message: String, retryable: bool) 
     Closing {
         event,
         then: Then::Settle(Box::new(result)),
+        delay: Duration::ZERO,
     }
 }
 
@@ -244,6 +266,7 @@ fn cancel(journal: &Journal, by: String) -> Closing {
     Closing {
         event: Event::RunCancelled(RunCancelled { by }),
         then: Then::Settle(Box::new(result)),
+        delay: Duration::ZERO,
     }
 }
 
@@ -261,8 +284,19 @@ fn partial(journal: &Journal) -> Option<String> {
     }
 }
 
+/// That a run which this worker gives back can be claimed again: in the epoch that the ledger mints with it.
+fn requeued(run: &Claimed, delay: Duration) -> Hint {
+    Hint {
+        run: run.id,
+        epoch: run.epoch + 1,
+        tenant: run.tenant.clone(),
+        class: run.class,
+        delay,
+    }
+}
+
 /// Commits the end. A refused one is tried once more without the content, so that the run does not hang.
-async fn settle(run: &Claimed, journal: &Journal, closing: Closing) {
+async fn settle(run: &Claimed, journal: &Journal, closing: Closing) -> Settled {
     let status = match &closing.then {
         Then::Settle(result) => Some(result.status),
         Then::Requeue { .. } | Then::Continue => None,
@@ -293,9 +327,16 @@ async fn settle(run: &Claimed, journal: &Journal, closing: Closing) {
         Ok(Some(status)) => {
             count(run, status);
             tracing::info!(status = status.as_str(), "run ended");
+            Settled::Elsewhere
         }
-        Ok(None) => tracing::info!("run given back to the queue"),
-        Err(error) => tracing::warn!(%error, "the run's end is not this worker's to write"),
+        Ok(None) => {
+            tracing::info!("run given back to the queue");
+            Settled::Queued
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the run's end is not this worker's to write");
+            Settled::Elsewhere
+        }
     }
 }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use shared::dispatch::Propose;
 use shared::domain::{RunId, WorkerId};
-use shared::feed::{Commit, Publish};
+use shared::feed::Commit;
 use shared::ledger::{Claimed, Ledger, LedgerError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use crate::announce::Announcer;
 use crate::back_off::{BackOff, jittered};
 use crate::pipeline::Pipeline;
 use crate::running::Running;
@@ -26,7 +27,7 @@ pub(crate) struct Pool {
     pub(crate) worker: WorkerId,
     pub(crate) ledger: Ledger,
     pub(crate) propose: Arc<dyn Propose>,
-    pub(crate) publish: Arc<dyn Publish>,
+    pub(crate) announcer: Announcer,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) running: Arc<Running>,
     pub(crate) permits: Arc<Semaphore>,
@@ -83,9 +84,11 @@ impl Pool {
         }
         let ids = ids.get(..permits.len()).unwrap_or(&ids);
         let claimed = self.ledger.execute.claim(self.worker, ids, tenant_limit).await?;
-        let granted = claimed.len();
+        let granted: Vec<RunId> = claimed.iter().map(|run| run.id).collect();
         self.start(claimed, permits).await;
-        Ok(if granted == 0 {
+        // All that was proposed: what there was no permit for was not granted either.
+        self.propose.conclude(&hints, &granted, tenant_limit).await;
+        Ok(if granted.is_empty() {
             Next::Pause(jittered(CONTENDED, 0.2..2.0))
         } else {
             Next::Again
@@ -104,11 +107,17 @@ impl Pool {
             starting.push((run, entered));
         }
         // Published before anything the run itself appends.
-        self.publish.publish(commits).await;
+        self.announcer.publish.publish(commits).await;
+        let limited = self.pipeline.config.tenant_limit.is_some();
         for ((run, entered), permit) in starting.into_iter().zip(permits) {
             let pipeline = Arc::clone(&self.pipeline);
+            let propose = Arc::clone(&self.propose);
+            let tenant = limited.then(|| run.tenant.clone());
             self.tasks.spawn(async move {
                 pipeline.run(run, entered).await;
+                if let Some(tenant) = tenant {
+                    propose.freed(&tenant);
+                }
                 drop(permit);
             });
         }
@@ -127,12 +136,7 @@ impl Pool {
                 .await?
             {
                 tracing::warn!(run = %held.run, "gave back a run that was held here without being executed");
-                self.publish
-                    .publish(vec![Commit {
-                        run: closed.run,
-                        entries: [closed.entry].into(),
-                    }])
-                    .await;
+                self.announcer.closed(vec![closed]).await;
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use api::{ApiParts, Drain, ProviderFacts};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
-use shared::config::{ApiConfig, DepthLimits};
+use shared::config::{ApiConfig, DepthLimits, PressureLimits};
 use shared::dispatch::{Dispatch, LedgerDispatch};
 use shared::domain::{RunId, WorkerId};
 use shared::ledger::{Claimed, NewWorker};
@@ -34,6 +34,7 @@ pub(crate) struct House {
 pub(crate) struct Plan {
     pub(crate) keys: &'static [&'static str],
     pub(crate) depth: DepthLimits,
+    pub(crate) pressure: PressureLimits,
     pub(crate) provider: ProviderFacts,
 }
 
@@ -45,6 +46,7 @@ impl Default for Plan {
                 per_tenant: 10_000,
                 in_all: 10_000,
             },
+            pressure: PressureLimits::default(),
             provider: ProviderFacts {
                 name: "openai".to_owned(),
                 price: None,
@@ -135,6 +137,7 @@ impl House {
                 hash_key: "0123456789abcdef0123456789abcdef".parse().unwrap(),
                 max_body_bytes: MAX_BODY_BYTES,
                 depth: plan.depth,
+                pressure: plan.pressure,
             },
             provider: plan.provider,
             metrics: None,

@@ -9,6 +9,7 @@ mod authority;
 mod bad_input;
 mod cancelling;
 mod depth;
+mod guard;
 mod house;
 mod idempotency;
 mod ledger_away;

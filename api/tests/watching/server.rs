@@ -7,7 +7,7 @@ use api::{ApiParts, Drain, ProviderFacts};
 use futures_util::StreamExt;
 use reqwest::Response;
 use serde_json::Value;
-use shared::config::{ApiConfig, ApiKey, DepthLimits};
+use shared::config::{ApiConfig, ApiKey, DepthLimits, PressureLimits};
 use shared::dispatch::LedgerDispatch;
 use shared::telemetry::{MetricsHandle, install_metrics};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,6 +56,7 @@ impl Server {
                     per_tenant: 1_000,
                     in_all: 1_000,
                 },
+                pressure: PressureLimits::default(),
             },
             provider: ProviderFacts {
                 name: "none".to_owned(),

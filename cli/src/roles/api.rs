@@ -3,11 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
-use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, WorkerConfig};
-use shared::dispatch::LedgerDispatch;
-use shared::feed::TailFeed;
+use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, RedisConfig, WorkerConfig};
 use tokio_util::task::TaskTracker;
 
+use super::paths::Paths;
 use super::signals::Signals;
 use super::start;
 use crate::args::Format;
@@ -26,8 +25,9 @@ pub(crate) struct ApiArgs {
 
 pub(crate) async fn run(args: ApiArgs) -> Result<(), CliError> {
     let mut env = Environment::of_process();
-    start::logs(&mut env, "info");
+    let mut telemetry = start::telemetry(&mut env, "info");
     let database = PostgresConfig::read(&mut env);
+    let redis = RedisConfig::read(&mut env);
     let config = ApiConfig::read(&mut env, None);
     let provider = ProviderConfig::read(&mut env);
     // One environment may serve a whole installation.
@@ -49,22 +49,19 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), CliError> {
         ));
     }
 
-    let metrics = start::metrics()?;
+    let metrics = start::metrics(&mut telemetry)?;
     let ledger = start::open_migrated(&database).await?;
     let address = SocketAddr::new(args.host, args.port);
     let (listener, address) =
         start::listen(address, "mcpctl api --port 0    (any port that is free)").await?;
     let signals =
         Signals::listen().map_err(|error| start::broken("cannot listen for signals", error, "mcpctl api"))?;
-    let feed = TailFeed::new(ledger.log.clone());
     let tasks = TaskTracker::new();
-    let tail = feed.clone();
-    let closing = signals.hard.clone();
-    tasks.spawn(async move { tail.run(closing).await });
+    let paths = Paths::open(&ledger, redis.as_ref(), &tasks, &signals.hard).await?;
 
     let parts = api::ApiParts {
-        offer: LedgerDispatch::dispatch(ledger.backlog.clone()).offer,
-        feed: feed.feed(),
+        offer: paths.dispatch.offer,
+        feed: paths.feed,
         ledger,
         config,
         provider: start::facts(provider.as_ref()),

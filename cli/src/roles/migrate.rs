@@ -1,7 +1,7 @@
 //! `mcpctl migrate`: brings the schema up to date, once, before APIs and workers start.
 
 use clap::Args;
-use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, WorkerConfig};
+use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, RedisConfig, WorkerConfig};
 
 use super::start;
 use crate::args::Format;
@@ -13,8 +13,9 @@ pub(crate) struct MigrateArgs {}
 
 pub(crate) async fn run(_args: MigrateArgs) -> Result<(), CliError> {
     let mut env = Environment::of_process();
-    start::logs(&mut env, "warn");
+    let _telemetry = start::telemetry(&mut env, "warn");
     let database = PostgresConfig::read(&mut env);
+    RedisConfig::read(&mut env);
     // One environment may serve a whole installation.
     WorkerConfig::read(&mut env);
     ProviderConfig::read(&mut env);

@@ -6,6 +6,7 @@
 pub(crate) mod api;
 mod embedded;
 pub(crate) mod migrate;
+mod paths;
 mod signals;
 mod start;
 pub(crate) mod up;

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use shared::config::{ConfigError, Environment, PostgresConfig, ProviderConfig};
+use shared::config::{ConfigError, Environment, PostgresConfig, ProviderConfig, TelemetryConfig};
 use shared::ledger::{ConnectError, Ledger};
-use shared::telemetry::{LogFormat, MetricsHandle, init_logs, install_metrics};
+use shared::telemetry::{MetricsError, MetricsHandle, Telemetry};
 use std::io::IsTerminal as _;
 use tokio::net::TcpListener;
 
@@ -39,24 +39,24 @@ pub(crate) fn missing(problem: &str, next: &str) -> CliError {
     }
 }
 
-/// Begins to log on stderr, as `MCP_LOG_FORMAT` and `RUST_LOG` say.
-pub(crate) fn logs(env: &mut Environment, default_filter: &str) {
-    let format = env.parsed::<LogFormat>("MCP_LOG_FORMAT").unwrap_or_default();
-    init_logs(
-        format,
-        default_filter,
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-    );
+/// Begins to log on stderr and, if so configured, to report errors. To be kept until the role ends.
+pub(crate) fn telemetry(env: &mut Environment, default_filter: &str) -> Telemetry {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    shared::telemetry::init(TelemetryConfig::read(env), default_filter, colour)
 }
 
 /// Begins to measure.
-pub(crate) fn metrics() -> Result<MetricsHandle, CliError> {
-    install_metrics().map_err(|error| {
-        broken(
+pub(crate) fn metrics(telemetry: &mut Telemetry) -> Result<MetricsHandle, CliError> {
+    telemetry.measure().map_err(|error| match error {
+        MetricsError::NoAddress { .. } => missing(
+            &error.to_string(),
+            "name a host that has one, or unset the variable: metrics are at /metrics anyway",
+        ),
+        error => broken(
             "cannot set up metrics",
             error,
-            "this is a defect: please report it",
-        )
+            "see what the system says, then start again",
+        ),
     })
 }
 

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
-use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, WorkerConfig};
+use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, RedisConfig, WorkerConfig};
 use shared::dispatch::LedgerDispatch;
 use shared::feed::Feed;
 use simulator::SimulatorConfig;
@@ -31,11 +31,14 @@ pub(crate) struct UpArgs {
 
 pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
     let mut env = Environment::of_process();
-    start::logs(&mut env, "warn");
+    let mut telemetry = start::telemetry(&mut env, "warn");
     if PostgresConfig::read(&mut env).is_some() {
         env.problem(
             "DATABASE_URL: `up` keeps its own database: unset it, or run mcpctl migrate, api and worker",
         );
+    }
+    if RedisConfig::read(&mut env).is_some() {
+        env.problem("REDIS_URL: `up` needs no Redis: unset it, or set DATABASE_URL as well and run mcpctl api and worker");
     }
     let folder = embedded::lock(&args.data)?;
     let api_config = ApiConfig::read(&mut env, Some(embedded::hash_key(&folder)?));
@@ -47,7 +50,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
         return Err(start::missing("no hash key", "mcpctl up"));
     };
 
-    let metrics = start::metrics()?;
+    let metrics = start::metrics(&mut telemetry)?;
     let (ledger, moved) = embedded::open(&folder).await?;
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     let (listener, address) = start::listen(wanted, "mcpctl up --port 0    (any port that is free)").await?;
@@ -66,7 +69,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
     let drain = api::Drain::new(signals.soft.clone(), ended.clone());
     let parts = api::ApiParts {
         ledger: ledger.clone(),
-        offer: dispatch.offer,
+        offer: dispatch.offer.clone(),
         feed: feed.clone(),
         config: api_config,
         provider: start::facts(Some(&provider)),
@@ -76,7 +79,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
     let banner = banner(address, &folder, &provider, moved);
     let worker = worker::Worker::new(worker::WorkerParts {
         ledger: ledger.clone(),
-        propose: dispatch.propose,
+        dispatch: dispatch.clone(),
         publish: feed.publish.clone(),
         config: worker_config.clone(),
         provider,
@@ -86,10 +89,16 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
     .map_err(|error| start::broken("the provider cannot be used", error, "correct the environment"))?;
 
     let serving = tokio::spawn(api::serve(listener, parts));
-    let duties = (ledger, feed.publish, worker_config, signals.soft.clone());
+    let duties = (
+        ledger,
+        dispatch,
+        feed.publish,
+        worker_config,
+        signals.soft.clone(),
+    );
     tasks.spawn(async move {
-        let (ledger, publish, config, shutdown) = duties;
-        worker::duties::run(&ledger, publish, &config, &shutdown).await;
+        let (ledger, dispatch, publish, config, shutdown) = duties;
+        worker::duties::run(&ledger, &dispatch, publish, &config, &shutdown).await;
     });
     let mut screen = Screen::new(Format::Text);
     screen.line(&banner).await?;

@@ -3,13 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::Args;
-use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, WorkerConfig};
-use shared::dispatch::LedgerDispatch;
-use shared::feed::TailFeed;
+use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, RedisConfig, WorkerConfig};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::paths::Paths;
 use super::signals::Signals;
 use super::start;
 use crate::exit::CliError;
@@ -26,8 +25,9 @@ pub(crate) struct WorkerArgs {
 
 pub(crate) async fn run(args: WorkerArgs) -> Result<(), CliError> {
     let mut env = Environment::of_process();
-    start::logs(&mut env, "info");
+    let mut telemetry = start::telemetry(&mut env, "info");
     let database = PostgresConfig::read(&mut env);
+    let redis = RedisConfig::read(&mut env);
     let mut config = WorkerConfig::read(&mut env);
     let provider = ProviderConfig::read(&mut env);
     ApiConfig::acknowledge(&mut env);
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<(), CliError> {
     })?;
     config.slots = args.slots.unwrap_or(config.slots);
 
-    let metrics = start::metrics()?;
+    let metrics = start::metrics(&mut telemetry)?;
     let ledger = start::open_migrated(&database).await?;
     let signals = Signals::listen()
         .map_err(|error| start::broken("cannot listen for signals", error, "mcpctl worker"))?;
@@ -60,19 +60,21 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<(), CliError> {
             }
         });
     }
-    let publish = TailFeed::new(ledger.log.clone()).feed().publish;
+    let Paths { dispatch, feed } = Paths::open(&ledger, redis.as_ref(), &tasks, &ended).await?;
+    let publish = feed.publish;
     let duties = (
         ledger.clone(),
+        dispatch.clone(),
         publish.clone(),
         config.clone(),
         signals.soft.clone(),
     );
     tasks.spawn(async move {
-        let (ledger, publish, config, shutdown) = duties;
-        worker::duties::run(&ledger, publish, &config, &shutdown).await;
+        let (ledger, dispatch, publish, config, shutdown) = duties;
+        worker::duties::run(&ledger, &dispatch, publish, &config, &shutdown).await;
     });
     let worker = worker::Worker::new(worker::WorkerParts {
-        propose: LedgerDispatch::dispatch(ledger.backlog.clone()).propose,
+        dispatch,
         ledger,
         publish,
         config,

@@ -1,6 +1,7 @@
 //! What the API needs to know.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -20,6 +21,8 @@ pub struct ApiConfig {
     pub max_body_bytes: usize,
     /// How much may be queued.
     pub depth: DepthLimits,
+    /// How much this process takes on at a time.
+    pub pressure: PressureLimits,
 }
 
 impl ApiConfig {
@@ -53,11 +56,18 @@ impl ApiConfig {
             per_tenant: env.number("MCP_MAX_QUEUED_PER_TENANT", 100_000, 1, 100_000_000),
             in_all: env.number("MCP_MAX_QUEUED", 1_000_000, 1, 1_000_000_000),
         };
+        let per_second = env.number("MCP_MAX_REQUESTS_PER_SECOND", 0, 0, 1_000_000);
+        let default = PressureLimits::default();
+        let pressure = PressureLimits {
+            per_second: NonZeroU32::new(per_second),
+            in_flight: env.number("MCP_MAX_REQUESTS_IN_FLIGHT", default.in_flight, 1, 1_000_000),
+        };
         Some(Self {
             keys,
             hash_key: hash_key?,
             max_body_bytes,
             depth,
+            pressure,
         })
     }
 }
@@ -72,6 +82,8 @@ impl ApiConfig {
             "MCP_MAX_BODY_BYTES",
             "MCP_MAX_QUEUED_PER_TENANT",
             "MCP_MAX_QUEUED",
+            "MCP_MAX_REQUESTS_PER_SECOND",
+            "MCP_MAX_REQUESTS_IN_FLIGHT",
         ] {
             let _ = env.text(name);
         }
@@ -85,6 +97,24 @@ pub struct DepthLimits {
     pub per_tenant: u64,
     /// Of all.
     pub in_all: u64,
+}
+
+/// How much one API process takes on before it refuses without looking further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PressureLimits {
+    /// Requests per second, with a burst of as many; none means no limit.
+    pub per_second: Option<NonZeroU32>,
+    /// Requests that have not been answered yet. One whose answer streams counts until it begins.
+    pub in_flight: u32,
+}
+
+impl Default for PressureLimits {
+    fn default() -> Self {
+        Self {
+            per_second: None,
+            in_flight: 8_192,
+        }
+    }
 }
 
 /// A static API key: `tenant:key` or `tenant:key:admin`. Only a digest of the key is kept.

@@ -163,10 +163,12 @@ mod tests {
         crate::config::ApiConfig::read(&mut env, None);
         crate::config::ProviderConfig::read(&mut env);
         crate::config::WorkerConfig::read(&mut env);
-        // Aliases, and what is read to say that it is not for this version.
-        let unnamed = ["POSTGRES_DSN", "REDIS_HOST", "REDIS_URL"];
-        // Read where logging begins, and by the commands of a user.
-        let elsewhere = ["MCP_LOG_FORMAT", "RUST_LOG"];
+        crate::config::RedisConfig::read(&mut env);
+        crate::config::TelemetryConfig::read(&mut env);
+        // An alias.
+        let unnamed = ["POSTGRES_DSN"];
+        // Read where logging begins.
+        let elsewhere = ["RUST_LOG"];
         let mut read: BTreeSet<&str> = env
             .asked
             .iter()

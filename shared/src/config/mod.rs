@@ -6,11 +6,13 @@ mod database;
 mod environment;
 mod provider;
 mod redis;
+mod telemetry;
 mod worker;
 
-pub use api::{ApiConfig, ApiKey, DepthLimits, HashKey};
+pub use api::{ApiConfig, ApiKey, DepthLimits, HashKey, PressureLimits};
 pub use database::{Database, PostgresConfig};
 pub use environment::{ConfigError, Environment};
 pub use provider::{ProviderConfig, ProviderTimeouts};
 pub use redis::RedisConfig;
+pub use telemetry::{ErrorsConfig, ServiceTags, StatsdConfig, TelemetryConfig};
 pub use worker::WorkerConfig;

@@ -49,6 +49,7 @@ impl LedgerDispatch {
         Dispatch {
             offer: dispatch.clone(),
             propose: dispatch,
+            rebuild: None,
         }
     }
 }
@@ -83,6 +84,7 @@ impl Propose for LedgerDispatch {
                 epoch: ready.epoch,
                 tenant: ready.tenant,
                 class,
+                delay: Duration::ZERO,
             };
             queues[index] = ready.into_iter().map(hint).collect();
         }
@@ -102,6 +104,12 @@ impl Propose for LedgerDispatch {
         }
         Ok(proposed)
     }
+
+    /// Nothing to do: what was not granted is read from the ledger again.
+    async fn conclude(&self, _proposed: &[Hint], _granted: &[RunId], _tenant_limit: Option<u32>) {}
+
+    /// Nothing to do: the ledger counts.
+    fn freed(&self, _tenant: &TenantId) {}
 
     async fn ready(&self) {
         let pause = Duration::from_millis(self.poll.load(Ordering::Relaxed));

@@ -28,7 +28,7 @@ pub use read::{
     ClassOverview, Log, Overview, Page, Reader, RunFilter, RunRecord, StoredResult, WorkerRecord,
     is_full_page,
 };
-pub use upkeep::{Backlog, Closed, ReadyRun, Upkeep};
+pub use upkeep::{Backlog, Closed, QueuedRun, ReadyRun, Requeued, Upkeep};
 
 /// A handle to the ledger: cheap to clone, shared by the whole process.
 #[derive(Clone)]

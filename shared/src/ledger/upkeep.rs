@@ -22,6 +22,25 @@ pub struct ReadyRun {
     pub tenant: TenantId,
 }
 
+/// A run that is in the queue, due or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuedRun {
+    /// The run.
+    pub run: RunId,
+    /// Its epoch while queued.
+    pub epoch: u32,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What the scheduler weighs.
+    pub class: Class,
+    /// Not claimed before; database time.
+    pub not_before: Timestamp,
+    /// What was left until then when the database answered; zero when it is due.
+    pub delay: Duration,
+    /// Whether its tenant has as many runs running as the limit asked about lets it have; `false` where none was.
+    pub full: bool,
+}
+
 /// Reads the queue.
 #[async_trait]
 pub trait Backlog: Send + Sync {
@@ -39,6 +58,21 @@ pub trait Backlog: Send + Sync {
         limit: u32,
         tenant_limit: Option<u32>,
     ) -> Result<Vec<ReadyRun>, LedgerError>;
+
+    /// Those of these runs that are still queued and wait for nothing but their time or their tenant's room (neither
+    /// cancelled nor past their deadline), in no order.
+    ///
+    /// # Errors
+    /// When the ledger is away.
+    async fn queued(&self, runs: &[RunId], tenant_limit: Option<u32>) -> Result<Vec<QueuedRun>, LedgerError>;
+
+    /// Up to `limit` queued runs as [`Backlog::queued`] would answer them, in the order of the queue: class, tenant,
+    /// `not_before`, id; after the last run of the page before, or from the beginning. Fewer than `limit` only at the
+    /// end. A run that moves in the queue meanwhile may be seen twice or not at all.
+    ///
+    /// # Errors
+    /// When the ledger is away.
+    async fn page(&self, after: Option<&QueuedRun>, limit: u32) -> Result<Vec<QueuedRun>, LedgerError>;
 }
 
 /// A run that a duty moved, with the entry that says so.
@@ -48,6 +82,17 @@ pub struct Closed {
     pub run: RunId,
     /// `run.requeued` or a terminal event.
     pub entry: LogEntry,
+    /// Where it waits now, if it went back to the queue; due at once, in the entry's epoch.
+    pub requeued: Option<Requeued>,
+}
+
+/// The part of the queue that a run went back to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requeued {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What the scheduler weighs.
+    pub class: Class,
 }
 
 /// Keeps the ledger healthy. One process at a time does each duty, by a lease row.
@@ -122,6 +167,8 @@ pub trait Upkeep: Send + Sync {
 /// A run that no worker will move any more, as a duty finds it.
 pub(super) struct Stranded {
     pub(super) run: RunId,
+    pub(super) tenant: TenantId,
+    pub(super) class: Class,
     pub(super) epoch: u32,
     pub(super) crashes: u32,
     pub(super) on_interruption: Interruption,
@@ -212,8 +259,16 @@ impl Stranded {
             at: self.now,
             data: event.to_data(self.simulated),
         };
+        let requeued = (status == Status::Queued).then(|| Requeued {
+            tenant: self.tenant.clone(),
+            class: self.class,
+        });
         Verdict {
-            closed: Closed { run: self.run, entry },
+            closed: Closed {
+                run: self.run,
+                entry,
+                requeued,
+            },
             status,
             crash,
             failure,

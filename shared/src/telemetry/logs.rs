@@ -1,7 +1,14 @@
 //! Logs go to stderr; stdout belongs to data.
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing::level_filters::LevelFilter;
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, fmt};
+
+use super::json_lines::JsonLines;
+use super::panics;
+use crate::config::TelemetryConfig;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,17 +32,33 @@ impl std::str::FromStr for LogFormat {
     }
 }
 
-/// Starts logging. `RUST_LOG` overrides `default_filter`. Called once per process; later calls change nothing.
-pub fn init_logs(format: LogFormat, default_filter: &str, colour: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_span_events(FmtSpan::NONE)
-        .with_ansi(colour);
-    // An error means that a subscriber is set already.
-    let _ = match format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
+/// The layer that writes lines. `RUST_LOG` overrides `default_filter`; neither hides a panic, nor the spans that say
+/// which run a line concerns.
+pub(super) fn layer<S>(
+    config: &TelemetryConfig,
+    default_filter: &str,
+    colour: bool,
+) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
+    let always = |metadata: &Metadata<'_>| is_context(metadata) || metadata.target() == panics::TARGET;
+    let filter = asked.or(filter_fn(always).with_max_level_hint(LevelFilter::INFO));
+    match config.log_format {
+        LogFormat::Text => fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(colour)
+            .with_target(false)
+            .with_filter(filter)
+            .boxed(),
+        LogFormat::Json => JsonLines::new(std::io::stderr, &config.service)
+            .with_filter(filter)
+            .boxed(),
+    }
+}
+
+/// Whether it is a span that lines are read together with.
+pub(super) fn is_context(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && *metadata.level() <= tracing::Level::INFO
 }

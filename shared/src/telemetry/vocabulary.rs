@@ -1,6 +1,7 @@
-//! Every name that metrics use. Dots here; the Prometheus exporter writes underscores.
+//! Every name that metrics use. Dots here and in StatsD, after the prefix; the Prometheus exporter writes underscores.
+//! A metric is a constant, for who measures, and a row of [`ALL`], for who reads; docs/telemetry.md is held to them.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::Unit;
 
 /// Runs that ended, by `status`, `kind`, `task_type`, `class`, `simulated`.
 pub const REQUEST_COUNT: &str = "mcp.request.count";
@@ -45,33 +46,212 @@ pub fn task_type(task_type: &str) -> &'static str {
         .unwrap_or("other")
 }
 
+/// What kind of number a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, in whole numbers. StatsD: a counter.
+    Counter,
+    /// Goes up and down. StatsD: a gauge.
+    Gauge,
+    /// Samples. Prometheus: a histogram where the name ends in `_ms`, else a summary; StatsD: a Datadog distribution.
+    Histogram,
+}
+
+/// A metric as it is described to its readers.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Its name, with dots.
+    pub name: &'static str,
+    /// What kind of number it is.
+    pub kind: Kind,
+    /// What its values count.
+    pub unit: &'static str,
+    /// The labels it comes with.
+    pub labels: &'static [&'static str],
+    /// What it says, in one line.
+    pub meaning: &'static str,
+}
+
+/// The labels of a run that ended.
+const ENDED: &[&str] = &["status", "kind", "task_type", "class", "simulated"];
+/// The labels of an answer.
+const MODEL: &[&str] = &["provider", "model"];
+
+const MILLIS: &str = "ms";
+
+/// All of them.
+pub const ALL: [Metric; 14] = [
+    row(REQUEST_COUNT, Kind::Counter, "runs", ENDED, "Runs that ended"),
+    row(
+        REQUEST_LATENCY_MS,
+        Kind::Histogram,
+        MILLIS,
+        ENDED,
+        "From accepted to ended",
+    ),
+    row(
+        ACCEPTED_COUNT,
+        Kind::Counter,
+        "runs",
+        &["class", "task_type"],
+        "Runs accepted",
+    ),
+    row(
+        REFUSED_COUNT,
+        Kind::Counter,
+        "submits",
+        &["code"],
+        "Submits refused",
+    ),
+    row(
+        REQUEUED_COUNT,
+        Kind::Counter,
+        "runs",
+        &["reason"],
+        "Runs sent back to the queue",
+    ),
+    row(
+        FALLBACK_COUNT,
+        Kind::Counter,
+        "calls",
+        &["provider", "code"],
+        "Provider calls that failed and were followed by another one",
+    ),
+    row(
+        TOKENS,
+        Kind::Counter,
+        "tokens",
+        &["direction", "provider", "model"],
+        "Tokens as providers reported them",
+    ),
+    row(
+        COST_ESTIMATE_USD,
+        Kind::Gauge,
+        "US dollars",
+        &["task_type"],
+        "Estimated cost of accepted runs, where the price is known; only grows while a process lives",
+    ),
+    row(
+        FIRST_TOKEN_MS,
+        Kind::Histogram,
+        MILLIS,
+        MODEL,
+        "From claim to the first visible output",
+    ),
+    row(
+        RUNNING,
+        Kind::Gauge,
+        "runs",
+        &[],
+        "Runs this process is executing",
+    ),
+    row(
+        WATCHERS,
+        Kind::Gauge,
+        "connections",
+        &["transport"],
+        "Connections that watch runs",
+    ),
+    row(
+        COMMIT_ENTRIES,
+        Kind::Histogram,
+        "entries",
+        &[],
+        "Entries per journal commit",
+    ),
+    row(
+        COMMIT_MS,
+        Kind::Histogram,
+        MILLIS,
+        &[],
+        "Duration of a journal commit",
+    ),
+    row(
+        REDIS_UP,
+        Kind::Gauge,
+        "0 or 1",
+        &[],
+        "1 while this process uses Redis, 0 while it does without",
+    ),
+];
+
+const fn row(
+    name: &'static str,
+    kind: Kind,
+    unit: &'static str,
+    labels: &'static [&'static str],
+    meaning: &'static str,
+) -> Metric {
+    Metric {
+        name,
+        kind,
+        unit,
+        labels,
+        meaning,
+    }
+}
+
 /// Gives every metric its unit and description in the exporter.
 pub fn describe() {
-    describe_counter!(REQUEST_COUNT, "Runs that ended");
-    describe_histogram!(REQUEST_LATENCY_MS, Unit::Milliseconds, "From accepted to ended");
-    describe_counter!(TOKENS, "Tokens as providers reported them");
-    describe_gauge!(
-        COST_ESTIMATE_USD,
-        "Estimated cost of accepted runs in US dollars, where the price is known"
-    );
-    describe_counter!(
-        FALLBACK_COUNT,
-        "Provider calls that failed and were followed by another one"
-    );
-    describe_counter!(ACCEPTED_COUNT, "Runs accepted");
-    describe_counter!(REFUSED_COUNT, "Submits refused");
-    describe_counter!(REQUEUED_COUNT, "Runs sent back to the queue");
-    describe_histogram!(
-        FIRST_TOKEN_MS,
-        Unit::Milliseconds,
-        "From claim to the first visible output"
-    );
-    describe_gauge!(RUNNING, "Runs this process is executing");
-    describe_gauge!(WATCHERS, "Connections that watch runs");
-    describe_gauge!(
-        REDIS_UP,
-        "1 while this process uses Redis, 0 while it does without"
-    );
-    describe_histogram!(COMMIT_ENTRIES, "Entries per journal commit");
-    describe_histogram!(COMMIT_MS, Unit::Milliseconds, "Duration of a journal commit");
+    metrics::with_recorder(|recorder| {
+        for metric in ALL {
+            let unit = (metric.unit == MILLIS).then_some(Unit::Milliseconds);
+            let (name, meaning) = (metric.name.into(), metric.meaning.into());
+            match metric.kind {
+                Kind::Counter => recorder.describe_counter(name, unit, meaning),
+                Kind::Gauge => recorder.describe_gauge(name, unit, meaning),
+                Kind::Histogram => recorder.describe_histogram(name, unit, meaning),
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_a_row_and_every_row_a_name_of_its_own() {
+        let source = include_str!("vocabulary.rs");
+        let named: Vec<&str> = source
+            .lines()
+            .filter_map(|line| {
+                line.strip_prefix("pub const ")?
+                    .split_once(": &str = \"")?
+                    .1
+                    .strip_suffix("\";")
+            })
+            .collect();
+        assert_eq!(named.len(), ALL.len());
+        for name in named {
+            assert_eq!(
+                ALL.iter().filter(|metric| metric.name == name).count(),
+                1,
+                "{name}"
+            );
+        }
+    }
+
+    /// What is counted in the code is what the document says. Generate the table by what this prints.
+    #[test]
+    fn the_document_has_every_metric_and_no_other() {
+        let document = include_str!("../../../docs/telemetry.md");
+        let said: Vec<&str> = document
+            .lines()
+            .filter(|line| line.starts_with("| `mcp_"))
+            .collect();
+        let rows = ALL.iter().map(|metric| {
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            let labels = metric.labels.iter().map(|label| format!("`{label}`"));
+            let labels = labels.collect::<Vec<_>>().join(", ");
+            let prometheus = metric.name.replace('.', "_");
+            let row = format!(
+                "| `{prometheus}` | `goblin.{}` | {kind} | {} | {labels} | {} |",
+                metric.name, metric.unit, metric.meaning
+            );
+            row.replace("|  |", "| |")
+        });
+        let rows: Vec<String> = rows.collect();
+        assert_eq!(said, rows, "docs/telemetry.md should hold:\n{}", rows.join("\n"));
+    }
 }

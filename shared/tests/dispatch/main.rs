@@ -16,15 +16,26 @@ mod fairness;
 )]
 mod fixture;
 mod hidden;
+mod kept;
+mod losses;
 mod proposing;
+mod redis_server;
 mod stage;
 mod waking;
 
-/// One test per named function and backend. A function that is not named is dead code, which the compiler says.
+/// One test per named function and backend, or on those of one kind of dispatch. A function that is not named is dead
+/// code, which the compiler says.
 macro_rules! contract {
-    ($($name:ident),* $(,)?) => {
+    (ledger: $($name:ident),* $(,)?) => {
         $crate::contract!(@ ledger_on_sqlite sqlite ledger $($name)*);
         $crate::contract!(@ ledger_on_postgres postgres ledger $($name)*);
+    };
+    (redis: $($name:ident),* $(,)?) => {
+        $crate::contract!(@ redis_on_postgres postgres redis $($name)*);
+    };
+    ($($name:ident),* $(,)?) => {
+        $crate::contract!(ledger: $($name),*);
+        $crate::contract!(redis: $($name),*);
     };
     (@ $backend:ident $database:ident $dispatch:ident $($name:ident)*) => {
         mod $backend {
@@ -33,7 +44,7 @@ macro_rules! contract {
                 async fn $name() {
                     $crate::fixture::Fixture::$database()
                         .await
-                        .run(async |fixture| super::$name(&$crate::stage::Stage::$dispatch(fixture)).await)
+                        .run(async |fixture| $crate::stage::Stage::$dispatch(fixture, super::$name).await)
                         .await;
                 }
             )*

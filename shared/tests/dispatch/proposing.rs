@@ -24,6 +24,7 @@ crate::contract!(
     a_tenant_at_its_limit_does_not_block_others,
     what_was_proposed_and_not_claimed_is_proposed_again,
     two_processes_empty_the_queue_together,
+    an_idle_proposer_finds_what_is_offered,
 );
 
 fn ids(hints: &[Hint]) -> Vec<RunId> {
@@ -52,6 +53,7 @@ async fn a_hint_says_what_can_be_claimed(s: &Stage<'_>) {
         epoch: 0,
         tenant: run.tenant,
         class: Class::Batch,
+        delay: Duration::ZERO,
     };
     let hints = process.propose(8).await;
     assert_eq!(hints, [hint]);
@@ -113,10 +115,10 @@ async fn no_more_than_asked_for(s: &Stage<'_>) {
         s.submit(&runs).await;
     }
     for limit in [0, 1, 2, 3, 7, 17] {
-        assert_eq!(s.process(64).await.propose(limit).await.len(), limit);
+        assert_eq!(s.process(64).await.look(limit).await.len(), limit);
     }
-    assert_eq!(s.process(64).await.propose(18).await.len(), 18);
-    assert_eq!(s.process(64).await.propose(64).await.len(), 18);
+    assert_eq!(s.process(64).await.look(18).await.len(), 18);
+    assert_eq!(s.process(64).await.look(64).await.len(), 18);
 }
 
 async fn no_run_twice_in_one_answer(s: &Stage<'_>) {
@@ -131,7 +133,7 @@ async fn no_run_twice_in_one_answer(s: &Stage<'_>) {
     let mut process = s.process(1_000).await;
     for limit in [5, 64, 130, 390, 1_000] {
         for tenant_limit in [None, Some(40), Some(200)] {
-            let hints = process.propose_within(limit, tenant_limit).await;
+            let hints = process.look_within(limit, tenant_limit).await;
             let unique: HashSet<RunId> = ids(&hints).into_iter().collect();
             assert_eq!(unique.len(), hints.len());
             assert!(!hints.is_empty());
@@ -148,7 +150,7 @@ async fn oldest_first_inside_a_tenant(s: &Stage<'_>) {
     for _ in 0..6 {
         accepted.extend(s.submit(&[new_run("acme")]).await);
     }
-    assert_eq!(ids(&s.process(8).await.propose(6).await), accepted);
+    assert_eq!(ids(&s.process(8).await.look(6).await), accepted);
     let mut process = s.process(8).await;
     for run in accepted {
         let next = process.propose(1).await;
@@ -170,10 +172,13 @@ async fn what_cannot_be_claimed_is_not_proposed(s: &Stage<'_>) {
     };
     s.submit(std::slice::from_ref(&expired)).await;
     s.let_deadlines_pass().await;
-    assert_eq!(s.process(8).await.propose(8).await, []);
+    let mut process = s.process(8).await;
+    // A hint may be out of date when it is proposed, but then it leads to nothing, and is not proposed again.
+    let stale = process.propose(8).await;
+    assert_eq!(process.claim(&stale).await, []);
+    assert_eq!(process.propose(8).await, []);
     // And they hide nothing, however few are asked for.
     let fine = s.submit(&[new_run("acme")]).await;
-    let mut process = s.process(8).await;
     let hints = process.propose(1).await;
     assert_eq!(ids(&hints), fine);
     assert!(![running.id, held.id, cancelled[0], expired.id].contains(&hints[0].run));
@@ -228,7 +233,7 @@ async fn what_was_proposed_and_not_claimed_is_proposed_again(s: &Stage<'_>) {
     let runs = s.submit(&[new_run("acme"), new_run("beta")]).await;
     let process = s.process(8).await;
     for _ in 0..3 {
-        let hints: HashSet<RunId> = ids(&process.propose(8).await).into_iter().collect();
+        let hints: HashSet<RunId> = ids(&process.look(8).await).into_iter().collect();
         assert_eq!(hints, runs.iter().copied().collect());
     }
 }
@@ -253,4 +258,19 @@ async fn two_processes_empty_the_queue_together(s: &Stage<'_>) {
     let (one, other) = tokio::join!(work(), work());
     assert_eq!(one.len() + other.len(), runs.len(), "each run is claimed once");
     assert_eq!(one.into_iter().chain(other).collect::<HashSet<_>>(), accepted);
+}
+
+async fn an_idle_proposer_finds_what_is_offered(s: &Stage<'_>) {
+    let process = s.process(1).await;
+    let proposed = async {
+        loop {
+            if let Some(hint) = process.propose(1).await.pop() {
+                break hint.run;
+            }
+            process.dispatch.propose.ready().await;
+        }
+    };
+    let submitted = async { s.submit(&[new_run("acme")]).await[0] };
+    let (proposed, submitted) = tokio::join!(proposed, submitted);
+    assert_eq!(proposed, submitted);
 }

@@ -2,17 +2,24 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Arc;
+use std::time::Duration;
 
-use shared::dispatch::{Dispatch, Hint, LedgerDispatch};
+use futures_util::FutureExt as _;
+use redis::FromRedisValue;
+use shared::dispatch::{Dispatch, Hint, LedgerDispatch, RedisDispatch};
 use shared::domain::{RunId, WorkerId};
 use shared::ledger::{AcceptOutcome, Claimed, NewRun};
+use shared::redis_link::RedisLink;
 
 use crate::fixture::{Fixture, success};
+use crate::redis_server::Line;
 
 /// A ledger with a dispatch on top.
 pub(crate) struct Stage<'a> {
     fixture: &'a Fixture,
-    open: fn(&Fixture) -> Dispatch,
+    line: Option<Line>,
     /// The side of who accepts: a process of its own.
     api: Dispatch,
 }
@@ -25,15 +32,69 @@ impl Deref for Stage<'_> {
     }
 }
 
+fn open(fixture: &Fixture, line: Option<&Line>) -> Dispatch {
+    match line {
+        None => LedgerDispatch::dispatch(fixture.backlog.clone()),
+        Some(line) => RedisDispatch::dispatch(Arc::clone(&line.link), fixture.backlog.clone()),
+    }
+}
+
 impl<'a> Stage<'a> {
     /// Dispatch straight from the ledger.
-    pub(crate) fn ledger(fixture: &'a Fixture) -> Self {
-        let open: fn(&Fixture) -> Dispatch = |fixture| LedgerDispatch::dispatch(fixture.backlog.clone());
-        Self {
+    pub(crate) async fn ledger(fixture: &'a Fixture, test: impl AsyncFnOnce(&Stage<'_>)) {
+        test(&Self {
             fixture,
-            open,
-            api: open(fixture),
+            line: None,
+            api: open(fixture, None),
+        })
+        .await;
+    }
+
+    /// Dispatch through Redis, with a prefix of its own, which goes with the test whatever happened.
+    pub(crate) async fn redis(fixture: &'a Fixture, test: impl AsyncFnOnce(&Stage<'_>)) {
+        Self::on(fixture, Line::shared().await, test).await;
+    }
+
+    /// The same over this line.
+    pub(crate) async fn on(fixture: &'a Fixture, line: Line, test: impl AsyncFnOnce(&Stage<'_>)) {
+        let stage = Self {
+            fixture,
+            api: open(fixture, Some(&line)),
+            line: Some(line),
+        };
+        let played = async {
+            stage.rebuild_nothing().await;
+            test(&stage).await;
+            stage.line().check().await;
+        };
+        let outcome = AssertUnwindSafe(played).catch_unwind().await;
+        stage.line().clear().await;
+        if let Err(panic) = outcome {
+            resume_unwind(panic);
         }
+    }
+
+    /// The line to Redis.
+    pub(crate) fn line(&self) -> &Line {
+        self.line.as_ref().expect("this dispatch goes through Redis")
+    }
+
+    pub(crate) fn link(&self) -> &Arc<RedisLink> {
+        &self.line().link
+    }
+
+    /// A command about one of the dispatch's keys, its first argument.
+    pub(crate) async fn redis_says<T: FromRedisValue>(&self, name: &str, key: &str, rest: &[&[u8]]) -> T {
+        let mut command = redis::cmd(name);
+        command.arg(self.link().key(&format!("{{d0}}:{key}"))).arg(rest);
+        self.link().query(&command).await.unwrap()
+    }
+
+    /// What the duty does with an empty queue and a new Redis.
+    async fn rebuild_nothing(&self) {
+        let rebuild = self.api.rebuild.as_ref().unwrap();
+        let id = rebuild.begin().await.unwrap();
+        assert!(rebuild.complete(&id).await.unwrap());
     }
 
     /// Accepts runs and offers them, as the API does.
@@ -50,6 +111,11 @@ impl<'a> Stage<'a> {
 
     /// Offers runs, whether they are there or not.
     pub(crate) async fn offer(&self, runs: &[NewRun]) {
+        self.offer_in(runs, Duration::ZERO).await;
+    }
+
+    /// Offers runs that are not to be claimed before so long.
+    pub(crate) async fn offer_in(&self, runs: &[NewRun], delay: Duration) {
         let hints: Vec<Hint> = runs
             .iter()
             .map(|run| Hint {
@@ -57,14 +123,20 @@ impl<'a> Stage<'a> {
                 epoch: 0,
                 tenant: run.tenant.clone(),
                 class: run.class,
+                delay,
             })
             .collect();
         self.api.offer.offer(&hints).await;
     }
 
+    /// The dispatch of the API's process.
+    pub(crate) fn api(&self) -> &Dispatch {
+        &self.api
+    }
+
     /// A dispatch as another process opens it.
     pub(crate) fn dispatch(&self) -> Dispatch {
-        (self.open)(self.fixture)
+        open(self.fixture, self.line.as_ref())
     }
 
     /// A worker process with so many slots.
@@ -75,6 +147,7 @@ impl<'a> Stage<'a> {
             worker: self.worker().await,
             slots,
             held: Vec::new(),
+            limited: false,
         }
     }
 }
@@ -86,6 +159,8 @@ pub(crate) struct Process<'a> {
     pub(crate) worker: WorkerId,
     slots: usize,
     held: Vec<Claimed>,
+    /// Whether its last claim had a limit per tenant.
+    limited: bool,
 }
 
 impl Process<'_> {
@@ -97,6 +172,17 @@ impl Process<'_> {
     pub(crate) async fn propose_within(&self, limit: usize, tenant_limit: Option<u32>) -> Vec<Hint> {
         let limit = u32::try_from(limit).unwrap();
         self.dispatch.propose.propose(limit, tenant_limit).await.unwrap()
+    }
+
+    /// What is proposed, of which nothing is claimed.
+    pub(crate) async fn look(&self, limit: usize) -> Vec<Hint> {
+        self.look_within(limit, None).await
+    }
+
+    pub(crate) async fn look_within(&self, limit: usize, tenant_limit: Option<u32>) -> Vec<Hint> {
+        let hints = self.propose_within(limit, tenant_limit).await;
+        self.dispatch.propose.conclude(&hints, &[], tenant_limit).await;
+        hints
     }
 
     /// As much as its free slots take.
@@ -117,6 +203,12 @@ impl Process<'_> {
             .claim(self.worker, &runs, tenant_limit)
             .await
             .unwrap();
+        let granted: Vec<RunId> = claimed.iter().map(|claimed| claimed.id).collect();
+        self.dispatch
+            .propose
+            .conclude(hints, &granted, tenant_limit)
+            .await;
+        self.limited = tenant_limit.is_some();
         let epochs: HashMap<RunId, u32> = claimed
             .iter()
             .map(|claimed| (claimed.id, claimed.epoch))
@@ -140,6 +232,9 @@ impl Process<'_> {
         if !self.held.is_empty() {
             let claimed = self.held.remove(0);
             self.fixture.append(self.worker, success(&claimed, 2)).await;
+            if self.limited {
+                self.dispatch.propose.freed(&claimed.tenant);
+            }
         }
     }
 

@@ -1,5 +1,5 @@
-//! Being woken instead of asking over and over. That an offer is heard at all is every backend's contract; that it is
-//! heard at once, and never lost on the way, is what dispatch inside one process adds.
+//! Being woken instead of asking over and over. That an offer is heard at all is every backend's contract (see
+//! `proposing`); that it is heard at once, and never lost on the way, is what dispatch inside one process adds.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -7,31 +7,14 @@ use std::task::Poll;
 use futures_util::poll;
 use shared::domain::RunId;
 
-use crate::fixture::new_run;
 use crate::stage::Stage;
 
-crate::contract!(
-    an_idle_proposer_finds_what_is_offered,
+crate::contract!(ledger:
     an_offer_wakes_at_once_inside_one_process,
     an_offer_is_kept_for_who_does_not_wait_yet,
     an_offer_is_not_lost_with_who_stopped_waiting,
     cancels_wake_at_once_inside_one_process,
 );
-
-async fn an_idle_proposer_finds_what_is_offered(s: &Stage<'_>) {
-    let process = s.process(1).await;
-    let proposed = async {
-        loop {
-            if let Some(hint) = process.propose(1).await.pop() {
-                break hint.run;
-            }
-            process.dispatch.propose.ready().await;
-        }
-    };
-    let submitted = async { s.submit(&[new_run("acme")]).await[0] };
-    let (proposed, submitted) = tokio::join!(proposed, submitted);
-    assert_eq!(proposed, submitted);
-}
 
 async fn an_offer_wakes_at_once_inside_one_process(s: &Stage<'_>) {
     let dispatch = s.dispatch();

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use shared::domain::{Class, RequeueReason, RunId, Timestamp};
-use shared::ledger::{NewRun, ReadyRun};
+use shared::ledger::{NewRun, QueuedRun, ReadyRun};
 
-use crate::fixture::{Fixture, LONG, new_run, requeue, tenant};
+use crate::fixture::{Fixture, LONG, new_run, requeue, success, tenant};
 
 crate::contract!(
     nothing_queued_is_nothing_ready,
@@ -22,6 +22,11 @@ crate::contract!(
     tenants_without_ready_runs_do_not_hide_others,
     a_proposal_changes_nothing,
     nothing_is_asked_nothing_is_given,
+    who_is_still_queued_is_told_with_what_it_waits_for,
+    what_no_longer_waits_is_not_told,
+    a_tenant_without_room_is_told,
+    pages_show_the_whole_queue_once,
+    a_page_begins_after_any_run_also_one_that_is_gone,
 );
 
 /// The next proposal of class `standard`.
@@ -224,4 +229,135 @@ async fn nothing_is_asked_nothing_is_given(f: &Fixture) {
     f.accept(new_run("acme")).await;
     assert!(ready(f, None, 0, None).await.is_empty());
     assert!(ready(f, None, 10, Some(0)).await.is_empty());
+}
+
+async fn who_is_still_queued_is_told_with_what_it_waits_for(f: &Fixture) {
+    let fresh = f.accept(new_run("acme")).await;
+    let (worker, delayed) = f.holder(new_run("beta")).await;
+    let later = delayed.started.at.plus(LONG);
+    f.append(worker, requeue(&delayed, 2, RequeueReason::ProviderFailed, later))
+        .await;
+    let unasked = f.accept(new_run("acme")).await;
+    let mut queued = f
+        .backlog
+        .queued(&[delayed.id, fresh, RunId::new()], None)
+        .await
+        .unwrap();
+    queued.sort_by_key(|queued| queued.run);
+    let [due, waiting] = &queued[..] else {
+        panic!("two of them are queued, and {unasked} was not asked about: {queued:?}")
+    };
+    assert_eq!((due.run, due.epoch, due.tenant.as_str()), (fresh, 0, "acme"));
+    assert_eq!(
+        (due.class, due.delay, due.full),
+        (Class::Standard, Duration::ZERO, false)
+    );
+    assert_eq!(due.not_before, f.record(fresh).await.created_at);
+    assert_eq!(
+        (waiting.run, waiting.epoch, waiting.tenant.as_str()),
+        (delayed.id, 2, "beta")
+    );
+    assert_eq!((waiting.not_before, waiting.full), (later, false));
+    assert!(waiting.delay > LONG / 2 && waiting.delay <= LONG, "{waiting:?}");
+    assert_eq!(f.backlog.queued(&[], None).await.unwrap(), []);
+}
+
+async fn what_no_longer_waits_is_not_told(f: &Fixture) {
+    let (worker, ended) = f.holder(new_run("acme")).await;
+    f.append(worker, success(&ended, 2)).await;
+    let (_, running) = f.holder(new_run("acme")).await;
+    let cancelled = f.accept(new_run("acme")).await;
+    f.submit.cancel(cancelled, "client").await.unwrap();
+    let expired = f
+        .accept(NewRun {
+            deadline: Some(Duration::from_secs(60)),
+            ..new_run("acme")
+        })
+        .await;
+    f.let_deadlines_pass().await;
+    let asked = [running.id, ended.id, cancelled, expired];
+    assert_eq!(f.backlog.queued(&asked, None).await.unwrap(), []);
+    assert_eq!(f.backlog.page(None, 10).await.unwrap(), []);
+}
+
+async fn a_tenant_without_room_is_told(f: &Fixture) {
+    f.holder(new_run("acme")).await;
+    let runs = [f.accept(new_run("acme")).await, f.accept(new_run("beta")).await];
+    for (tenant_limit, full) in [
+        (None, [false; 2]),
+        (Some(1), [true, false]),
+        (Some(2), [false; 2]),
+    ] {
+        let mut queued = f.backlog.queued(&runs, tenant_limit).await.unwrap();
+        queued.sort_by_key(|queued| queued.run);
+        let told: Vec<bool> = queued.iter().map(|queued| queued.full).collect();
+        assert_eq!(told, full, "{tenant_limit:?}");
+    }
+}
+
+/// The whole queue in pages of this size.
+async fn pages(f: &Fixture, limit: u32) -> Vec<QueuedRun> {
+    let mut seen: Vec<QueuedRun> = Vec::new();
+    loop {
+        let page = f.backlog.page(seen.last(), limit).await.unwrap();
+        let last = page.len() < limit as usize;
+        seen.extend(page);
+        if last {
+            return seen;
+        }
+    }
+}
+
+async fn pages_show_the_whole_queue_once(f: &Fixture) {
+    let mut runs = Vec::new();
+    for name in ["acme", "a-b", "a_b", "beta"] {
+        for class in Class::ALL {
+            for _ in 0..3 {
+                runs.push(
+                    f.accept(NewRun {
+                        class,
+                        ..new_run(name)
+                    })
+                    .await,
+                );
+            }
+        }
+    }
+    // Delayed runs are of the queue too.
+    f.sql("UPDATE mcp_request SET not_before = not_before + 3600000 WHERE tenant = 'beta'")
+        .await
+        .unwrap();
+    f.holder(new_run("acme")).await;
+    let whole = pages(f, 1_000).await;
+    let seen: HashSet<RunId> = whole.iter().map(|queued| queued.run).collect();
+    assert_eq!(seen, runs.iter().copied().collect());
+    assert_eq!(whole.len(), runs.len());
+    let order = |run: &QueuedRun| (run.not_before, run.run);
+    for neighbours in whole.windows(2) {
+        let [a, b] = neighbours else { unreachable!() };
+        assert!((a.class, &a.tenant) != (b.class, &b.tenant) || order(a) < order(b));
+        assert_eq!(a.delay.is_zero(), a.tenant.as_str() != "beta");
+    }
+    let key = |run: &QueuedRun| (run.run, run.epoch, run.class, run.not_before);
+    for limit in [1, 2, 5, 36] {
+        let paged = pages(f, limit).await;
+        assert!(
+            paged.iter().map(key).eq(whole.iter().map(key)),
+            "{limit} at a time"
+        );
+    }
+}
+
+async fn a_page_begins_after_any_run_also_one_that_is_gone(f: &Fixture) {
+    for _ in 0..3 {
+        f.accept(new_run("acme")).await;
+    }
+    let whole = pages(f, 10).await;
+    f.submit.cancel(whole[1].run, "client").await.unwrap();
+    let rest = f.backlog.page(Some(&whole[1]), 10).await.unwrap();
+    assert_eq!(
+        rest.iter().map(|queued| queued.run).collect::<Vec<_>>(),
+        [whole[2].run]
+    );
+    assert_eq!(f.backlog.page(Some(&whole[2]), 10).await.unwrap(), []);
 }

@@ -34,7 +34,7 @@ impl Duty for Deadlines {
         loop {
             let closed = self.closer.upkeep.expire_deadlines(PAGE).await?;
             let full = closed.len() >= PAGE as usize;
-            self.closer.tell(closed).await;
+            self.closer.announcer.closed(closed).await;
             if !full {
                 return Ok(());
             }

@@ -2,6 +2,7 @@
 //! the ledger, takes no input, and may be repeated or done by another process at any time.
 
 mod deadlines;
+mod hints;
 mod partitions;
 mod reaper;
 mod retention;
@@ -11,12 +12,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::config::WorkerConfig;
-use shared::feed::{Commit, Publish};
-use shared::ledger::{Closed, Ledger, LedgerError, Upkeep};
+use shared::dispatch::Dispatch;
+use shared::feed::Publish;
+use shared::ledger::{Ledger, LedgerError, Upkeep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::announce::Announcer;
 use crate::back_off::jittered;
 
 /// One duty.
@@ -28,6 +31,12 @@ trait Duty: Send {
     /// How often it is done.
     fn interval(&self) -> Duration;
 
+    /// How long it is kept from one time to the next: long enough to last, short enough that a dead holder is soon
+    /// replaced.
+    fn term(&self) -> Duration {
+        self.interval().mul_f64(2.5)
+    }
+
     /// Does it once. Called only while its lease is held.
     async fn perform(&mut self) -> Result<(), LedgerError>;
 
@@ -35,35 +44,27 @@ trait Duty: Send {
     fn ledger_answered(&mut self, _answered: bool) {}
 }
 
-/// Closes runs and tells whoever watches them.
+/// Closes runs and tells of it.
 #[derive(Clone)]
 struct Closer {
     upkeep: Arc<dyn Upkeep>,
-    publish: Arc<dyn Publish>,
-}
-
-impl Closer {
-    async fn tell(&self, closed: Vec<Closed>) {
-        let commit = |closed: Closed| Commit {
-            run: closed.run,
-            entries: [closed.entry].into(),
-        };
-        self.publish
-            .publish(closed.into_iter().map(commit).collect())
-            .await;
-    }
+    announcer: Announcer,
 }
 
 /// Takes part in every duty until shutdown.
 pub async fn run(
     ledger: &Ledger,
+    dispatch: &Dispatch,
     publish: Arc<dyn Publish>,
     config: &WorkerConfig,
     shutdown: &CancellationToken,
 ) {
     let closer = Closer {
         upkeep: ledger.upkeep.clone(),
-        publish,
+        announcer: Announcer {
+            publish,
+            offer: dispatch.offer.clone(),
+        },
     };
     let mut duties: Vec<Box<dyn Duty>> = vec![
         Box::new(reaper::Reaper::new(closer.clone(), config.lease)),
@@ -72,6 +73,12 @@ pub async fn run(
     ];
     if let Some(keep) = config.retention {
         duties.push(Box::new(retention::Retention::new(closer.upkeep.clone(), keep)));
+    }
+    if let Some(rebuild) = &dispatch.rebuild {
+        duties.push(Box::new(hints::Hints::new(
+            ledger.backlog.clone(),
+            rebuild.clone(),
+        )));
     }
     let holder = Uuid::now_v7();
     let tasks = TaskTracker::new();
@@ -90,10 +97,7 @@ pub async fn run(
 /// Does a duty whenever its lease can be had.
 async fn keep(mut duty: Box<dyn Duty>, upkeep: Arc<dyn Upkeep>, holder: Uuid) {
     loop {
-        let interval = duty.interval();
-        // Long enough to keep it from one time to the next, short enough that a dead holder is soon replaced.
-        let term = interval.mul_f64(2.5);
-        let done = match upkeep.hold_duty(duty.name(), holder, term).await {
+        let done = match upkeep.hold_duty(duty.name(), holder, duty.term()).await {
             Ok(true) => duty.perform().await,
             Ok(false) => Ok(()),
             Err(error) => Err(error),
@@ -102,7 +106,7 @@ async fn keep(mut duty: Box<dyn Duty>, upkeep: Arc<dyn Upkeep>, holder: Uuid) {
         if let Err(error) = done {
             tracing::warn!(duty = duty.name(), %error, "duty not done; it will be tried again");
         }
-        tokio::time::sleep(jittered(interval, 0.8..1.0)).await;
+        tokio::time::sleep(jittered(duty.interval(), 0.8..1.0)).await;
     }
 }
 

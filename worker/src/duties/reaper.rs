@@ -54,7 +54,7 @@ impl Duty for Reaper {
                 .reap(worker, WorkerConfig::MAX_CRASHES, true)
                 .await?;
             tracing::warn!(%worker, runs = closed.len(), "a worker's lease lapsed; its runs were moved");
-            self.closer.tell(closed).await;
+            self.closer.announcer.closed(closed).await;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Reading the queue on Postgres.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -7,8 +9,8 @@ use uuid::Uuid;
 
 use super::execute::tenant;
 use super::{Postgres, count};
-use crate::domain::{Class, TenantId};
-use crate::ledger::{Backlog, LedgerError, ReadyRun};
+use crate::domain::{Class, RunId, TenantId, Timestamp};
+use crate::ledger::{Backlog, LedgerError, QueuedRun, ReadyRun};
 
 /// A loose scan of the index `mcp_request_ready` (class, tenant, not_before, id), which leaps from tenant to tenant, so
 /// that a tenant's million runs cost as much as one. `ring` goes round once: to the tenants after `$2`, then around the
@@ -69,6 +71,52 @@ FROM peopled CROSS JOIN share CROSS JOIN LATERAL (
 ) AS run
 ORDER BY run.turn, peopled.place LIMIT $3";
 
+/// What a queued run `run` must not be to be waited for.
+macro_rules! waits {
+    () => {
+        "run.status = 'queued' AND run.cancel_at IS NULL AND (run.deadline_at IS NULL OR run.deadline_at > mcp_now())"
+    };
+}
+
+/// The columns of [`queued`], but for the last.
+macro_rules! columns {
+    () => {
+        "run.id, run.epoch, run.tenant, run.class, run.not_before, greatest(0, run.not_before - mcp_now()), "
+    };
+}
+
+/// `$1` runs, `$2` limit per tenant or NULL.
+const QUEUED: &str = concat!(
+    "SELECT ",
+    columns!(),
+    "$2::bigint IS NOT NULL AND $2::bigint <= (SELECT count(*) FROM mcp_request AS other \
+     WHERE other.tenant = run.tenant AND other.status = 'running') FROM mcp_request AS run WHERE run.id = ANY($1) AND ",
+    waits!()
+);
+
+/// A step through the index `mcp_request_ready`, from behind the row that is named. `$1` class, `$2` tenant, `$3`
+/// `not_before` and `$4` id of that row, `$5` how many.
+pub(super) const PAGE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    "false FROM mcp_request AS run \
+     WHERE (run.class, run.tenant, run.not_before, run.id) > ($1, $2, $3, $4) AND ",
+    waits!(),
+    " ORDER BY run.class, run.tenant, run.not_before, run.id LIMIT $5"
+);
+
+fn queued(row: &PgRow) -> Result<QueuedRun, LedgerError> {
+    Ok(QueuedRun {
+        run: row.try_get::<Uuid, _>(0)?.into(),
+        epoch: count(row.try_get(1)?),
+        tenant: tenant(row.try_get(2)?)?,
+        class: row.try_get::<&str, _>(3)?.parse()?,
+        not_before: Timestamp::from_millis(row.try_get(4)?),
+        delay: Duration::from_millis(u64::try_from(row.try_get::<i64, _>(5)?).unwrap_or(0)),
+        full: row.try_get(6)?,
+    })
+}
+
 #[async_trait]
 impl Backlog for Postgres {
     async fn ready(
@@ -92,5 +140,23 @@ impl Backlog for Postgres {
             })
         };
         rows.iter().map(ready).collect()
+    }
+    async fn queued(&self, runs: &[RunId], tenant_limit: Option<u32>) -> Result<Vec<QueuedRun>, LedgerError> {
+        let ids: Vec<Uuid> = runs.iter().map(|run| run.uuid()).collect();
+        let query = sqlx::query(QUEUED).bind(ids).bind(tenant_limit.map(i64::from));
+        let rows = self.within(query.fetch_all(&self.pool)).await?;
+        rows.iter().map(queued).collect()
+    }
+
+    async fn page(&self, after: Option<&QueuedRun>, limit: u32) -> Result<Vec<QueuedRun>, LedgerError> {
+        // An empty class sorts before every other.
+        let query = sqlx::query(PAGE)
+            .bind(after.map_or("", |after| after.class.as_str()))
+            .bind(after.map_or("", |after| after.tenant.as_str()))
+            .bind(after.map_or(0, |after| after.not_before.millis()))
+            .bind(after.map_or(Uuid::nil(), |after| after.run.uuid()))
+            .bind(i64::from(limit));
+        let rows = self.within(query.fetch_all(&self.pool)).await?;
+        rows.iter().map(queued).collect()
     }
 }

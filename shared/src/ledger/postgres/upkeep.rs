@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
 use uuid::Uuid;
 
+use super::execute::tenant;
 use super::{Postgres, count, int, millis};
 use crate::domain::{RunId, Timestamp, WorkerId};
 use crate::ledger::upkeep::{Stranded, Verdict};
@@ -23,13 +24,13 @@ const LOCK_WORKER: &str = "
 SELECT status <> 'dead' AND (NOT $2 OR lease_until < mcp_now()) FROM mcp_worker WHERE id = $1 FOR UPDATE";
 
 const STRANDED: &str = "
-SELECT id, epoch, crashes, on_interruption, cancel_by, simulated, mcp_now() AS now,
+SELECT id, tenant, class, epoch, crashes, on_interruption, cancel_by, simulated, mcp_now() AS now,
        EXISTS (SELECT 1 FROM mcp_event WHERE run_id = mcp_request.id AND type = 'output.delta') AS visible
 FROM mcp_request WHERE worker_id = $1 AND status = 'running' AND ($2::uuid IS NULL OR (id = $2 AND epoch = $3))
 ORDER BY id FOR UPDATE";
 
 const EXPIRED: &str = "
-SELECT id, epoch, crashes, on_interruption, cancel_by, simulated, mcp_now() AS now, false AS visible
+SELECT id, tenant, class, epoch, crashes, on_interruption, cancel_by, simulated, mcp_now() AS now, false AS visible
 FROM mcp_request WHERE status = 'queued' AND deadline_at IS NOT NULL AND deadline_at <= mcp_now()
 ORDER BY deadline_at LIMIT $1 FOR UPDATE SKIP LOCKED";
 
@@ -64,6 +65,8 @@ DELETE FROM mcp_request WHERE id IN (SELECT id FROM ended)";
 fn stranded(row: &PgRow) -> Result<Stranded, LedgerError> {
     Ok(Stranded {
         run: row.try_get::<Uuid, _>("id")?.into(),
+        tenant: tenant(row.try_get("tenant")?)?,
+        class: row.try_get::<&str, _>("class")?.parse()?,
         epoch: count(row.try_get("epoch")?),
         crashes: count(row.try_get("crashes")?),
         on_interruption: row.try_get::<&str, _>("on_interruption")?.parse()?,

@@ -3,13 +3,16 @@
 //! runs a tenant has queued.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
 
 use super::{Sqlite, bulk, decode, now};
-use crate::domain::{Class, TenantId};
-use crate::ledger::{Backlog, LedgerError, ReadyRun};
+use crate::domain::{Class, RunId, TenantId};
+use crate::ledger::{Backlog, LedgerError, QueuedRun, ReadyRun};
 
 /// Runs looked at for each one asked for. With few tenants one may have to fill the places of another that has little;
 /// with many, this keeps their sum small.
@@ -61,6 +64,40 @@ impl Backlog for Sqlite {
         }
         Ok(in_turn(ring, limit))
     }
+
+    async fn queued(&self, runs: &[RunId], tenant_limit: Option<u32>) -> Result<Vec<QueuedRun>, LedgerError> {
+        let rows = sqlx::query(QUEUED)
+            .bind(bulk::ids(runs.iter().copied()))
+            .bind(tenant_limit)
+            .fetch_all(&self.read)
+            .await?;
+        rows.iter().map(queued).collect()
+    }
+
+    async fn page(&self, after: Option<&QueuedRun>, limit: u32) -> Result<Vec<QueuedRun>, LedgerError> {
+        // An empty class sorts before every other.
+        let rows = sqlx::query(PAGE)
+            .bind(after.map_or("", |after| after.class.as_str()))
+            .bind(after.map_or(FIRST, |after| after.tenant.as_str()))
+            .bind(after.map_or(0, |after| after.not_before.millis()))
+            .bind(after.map_or(Uuid::nil(), |after| after.run.uuid()))
+            .bind(limit)
+            .fetch_all(&self.read)
+            .await?;
+        rows.iter().map(queued).collect()
+    }
+}
+
+fn queued(row: &SqliteRow) -> Result<QueuedRun, LedgerError> {
+    Ok(QueuedRun {
+        run: decode::run(row, "id")?,
+        epoch: row.try_get("epoch")?,
+        tenant: decode::tenant(row, "tenant")?,
+        class: decode::named(row, "class")?,
+        not_before: decode::moment(row, "not_before")?,
+        delay: Duration::from_millis(u64::try_from(row.try_get::<i64, _>("delay")?).unwrap_or(0)),
+        full: row.try_get("full")?,
+    })
 }
 
 /// A tenant of the ring.
@@ -162,4 +199,46 @@ pub(super) const RUNS: &str = concat!(
        WHERE q.status = 'queued' AND q.class = ?1 AND q.tenant = j.value AND ",
     ready!(),
     " ORDER BY q.not_before, q.id LIMIT (?3 + 0)) ORDER BY j.key, r.not_before, r.id"
+);
+
+/// What a run `q` must be to wait in the queue.
+macro_rules! waits {
+    () => {
+        concat!(
+            "q.status = 'queued' AND q.cancel_at IS NULL AND (q.deadline_at IS NULL OR q.deadline_at > ",
+            now!(),
+            ")"
+        )
+    };
+}
+
+/// The columns of [`queued`], but for the last.
+macro_rules! columns {
+    () => {
+        concat!(
+            "q.id, q.epoch, q.tenant, q.class, q.not_before, max(0, q.not_before - ",
+            now!(),
+            ") AS delay, "
+        )
+    };
+}
+
+/// ?1 runs, ?2 limit per tenant or NULL.
+pub(super) const QUEUED: &str = concat!(
+    "SELECT ",
+    columns!(),
+    "?2 IS NOT NULL AND ?2 <= (SELECT count(*) FROM mcp_request AS h INDEXED BY mcp_request_running \
+     WHERE h.status = 'running' AND h.tenant = q.tenant) AS full \
+     FROM json_each(?1) AS j CROSS JOIN mcp_request AS q ON q.id = unhex(j.value) WHERE ",
+    waits!()
+);
+
+/// ?1 class, ?2 tenant, ?3 `not_before` and ?4 id of the row before, ?5 how many.
+pub(super) const PAGE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    "0 AS full FROM mcp_request AS q INDEXED BY mcp_request_ready \
+     WHERE (q.class, q.tenant, q.not_before, q.id) > (?1, ?2, ?3, ?4) AND ",
+    waits!(),
+    " ORDER BY q.class, q.tenant, q.not_before, q.id LIMIT (?5 + 0)"
 );

@@ -10,10 +10,12 @@ use crate::domain::{Cursor, Event, LogEntry, RunCancelled, RunId, Status, Timest
 use crate::ledger::upkeep::{Stranded, Verdict};
 use crate::ledger::{Closed, LedgerError, RunResult};
 
-/// From the columns `id`, `epoch`, `crashes`, `on_interruption`, `cancel_by`, `simulated`, `visible`.
+/// From the columns `id`, `tenant`, `class`, `epoch`, `crashes`, `on_interruption`, `cancel_by`, `simulated`, `visible`.
 pub(super) fn stranded(row: &SqliteRow, now: Timestamp) -> Result<Stranded, LedgerError> {
     Ok(Stranded {
         run: decode::run(row, "id")?,
+        tenant: decode::tenant(row, "tenant")?,
+        class: decode::named(row, "class")?,
         epoch: row.try_get("epoch")?,
         crashes: row.try_get("crashes")?,
         on_interruption: decode::named(row, "on_interruption")?,
@@ -39,7 +41,11 @@ pub(super) fn cancellation(epoch: u32, by: &str, simulated: bool, now: Timestamp
 /// The verdict on a queued run that somebody asked to cancel.
 pub(super) fn cancelled(run: RunId, entry: LogEntry) -> Verdict {
     Verdict {
-        closed: Closed { run, entry },
+        closed: Closed {
+            run,
+            entry,
+            requeued: None,
+        },
         status: Status::Cancelled,
         crash: false,
         failure: None,

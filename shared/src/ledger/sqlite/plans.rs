@@ -25,6 +25,8 @@ async fn hot_statements_go_by_an_index() {
     for sql in [
         backlog::TENANTS,
         backlog::RUNS,
+        backlog::QUEUED,
+        backlog::PAGE,
         bulk::CHANGE,
         execute::CLAIM,
         log::TAIL,
@@ -49,7 +51,7 @@ async fn hot_statements_go_by_an_index() {
 
 #[tokio::test]
 async fn a_proposal_sorts_what_it_proposes_and_not_the_queue() {
-    for sql in [backlog::TENANTS, backlog::RUNS] {
+    for sql in [backlog::TENANTS, backlog::RUNS, backlog::PAGE] {
         let plan = plan(sql).await;
         let queue = plan
             .iter()

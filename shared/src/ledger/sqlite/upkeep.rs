@@ -16,7 +16,7 @@ use crate::ledger::{Closed, LedgerError, Upkeep};
 /// What [`stranded`] reads, of `mcp_request AS r`.
 macro_rules! stranded_columns {
     () => {
-        "r.id, r.epoch, r.crashes, r.on_interruption, r.cancel_by, r.simulated, EXISTS ( \
+        "r.id, r.tenant, r.class, r.epoch, r.crashes, r.on_interruption, r.cancel_by, r.simulated, EXISTS ( \
          SELECT 1 FROM mcp_event AS e WHERE e.run_id = r.id AND e.type = 'output.delta') AS visible"
     };
 }
