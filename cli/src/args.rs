@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Cancel(commands::cancel::CancelArgs),
     /// List runs, the latest first
     List(commands::list::ListArgs),
+    /// Ask an API or a worker whether it is well
+    Health(commands::health::HealthArgs),
     /// Start an OpenAI-compatible provider that makes its answers up
     Simulate(commands::simulate::SimulateArgs),
     /// Send a load to a control plane or a provider, and measure how it is answered
@@ -71,6 +73,7 @@ impl Command {
             Self::Tail(args) => args.output.format,
             Self::Cancel(args) => args.output.format,
             Self::List(args) => args.output.format,
+            Self::Health(args) => args.output.format,
             Self::Simulate(args) => args.output.format,
             Self::Bench(args) => args.output.format,
             Self::Up(_) | Self::Api(_) | Self::Worker(_) | Self::Migrate(_) | Self::Openapi => Format::Text,

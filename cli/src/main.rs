@@ -51,6 +51,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Tail(args) => commands::tail::run(args).await,
         Command::Cancel(args) => commands::cancel::run(args).await,
         Command::List(args) => commands::list::run(args).await,
+        Command::Health(args) => commands::health::run(args).await,
         Command::Simulate(args) => commands::simulate::run(args).await,
         Command::Bench(args) => commands::bench::run(*args).await,
         Command::Openapi => commands::openapi::run().await,

@@ -19,6 +19,8 @@ pub(crate) enum Action {
     Stream(RunId),
     Cancel(RunId),
     List,
+    /// How the process is.
+    Health,
 }
 
 impl Action {
@@ -30,6 +32,7 @@ impl Action {
             Self::Stream(_) => "stream the run",
             Self::Cancel(_) => "cancel the run",
             Self::List => "list runs",
+            Self::Health => "say that it is well",
         }
     }
 
@@ -42,6 +45,7 @@ impl Action {
             Self::Stream(run) => format!("tail {run}"),
             Self::Cancel(run) => format!("cancel {run}"),
             Self::List => "list".to_owned(),
+            Self::Health => "health".to_owned(),
         }
     }
 }
@@ -83,6 +87,8 @@ impl ClientError {
 
     pub(crate) fn code(&self) -> Code {
         match &*self.cause {
+            // Container engines know two ends of a health check.
+            _ if self.action == Action::Health => Code::Error,
             Cause::Unreachable(_) | Cause::BrokeOff(_) => Code::Unreachable,
             Cause::Refused(problem) if matches!(problem.status, 401 | 403) => Code::Auth,
             Cause::Refused(_) | Cause::NotOurs(_) => Code::Error,

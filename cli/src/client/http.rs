@@ -130,6 +130,23 @@ impl Client {
         self.reply(&Action::List, response).await
     }
 
+    /// Asks how the process is; `ready` means whether it can work. Answers what it said, if that is not a refusal.
+    pub(crate) async fn health(&self, ready: bool, within: Duration) -> Result<String, ClientError> {
+        let segments: &[&str] = if ready { &["health", "ready"] } else { &["health"] };
+        let request = self.http.get(self.server.at(segments));
+        let asking = async {
+            let response = self.send(&Action::Health, request).await?;
+            response
+                .text()
+                .await
+                .map_err(|error| self.broken(&Action::Health, &error))
+        };
+        tokio::time::timeout(within, asking).await.unwrap_or_else(|_| {
+            let why = format!("no answer within {} s", within.as_secs_f64());
+            Err(self.error(&Action::Health, Cause::BrokeOff(why)))
+        })
+    }
+
     /// A request below `/mcp/v1`.
     pub(super) fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
         let segments = [&["mcp", "v1"], path].concat();

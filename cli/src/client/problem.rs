@@ -18,6 +18,8 @@ pub(crate) struct Problem {
     detail: Option<String>,
     /// The field of the request it is about.
     pub(crate) field: Option<String>,
+    /// Of an answer about health: why the process cannot work.
+    reasons: Vec<String>,
     /// What the server's log calls the request.
     pub(crate) request_id: Option<String>,
     /// Seconds after which another try makes sense.
@@ -55,7 +57,11 @@ impl Problem {
             .as_deref()
             .or(self.title.as_deref())
             .filter(|text| !text.is_empty());
-        said.map_or_else(|| format!("HTTP status {}", self.status), str::to_owned)
+        match said {
+            Some(said) => said.to_owned(),
+            None if !self.reasons.is_empty() => self.reasons.join(", "),
+            None => format!("HTTP status {}", self.status),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod cancel;
+pub(crate) mod health;
 pub(crate) mod list;
 pub(crate) mod openapi;
 pub(crate) mod result;

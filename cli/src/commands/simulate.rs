@@ -1,6 +1,7 @@
-//! `mcpctl simulate`: a provider that makes its answers up, for trying things out without a key. On loopback only.
+//! `mcpctl simulate`: a provider that makes its answers up, for trying things out without a key. On loopback unless
+//! it is told otherwise: it asks nobody who they are.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 use simulator::SimulatorConfig;
@@ -20,7 +21,10 @@ model name how it wants to be treated: `sim`, `sim-fast`, `sim-slow`, or a scrip
 #[derive(Debug, Clone, Copy, Args)]
 #[command(after_help = HELP)]
 pub(crate) struct SimulateArgs {
-    /// The port on 127.0.0.1; 0 takes any that is free
+    /// The address to listen on; anybody who reaches it may use it
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// The port; 0 takes any that is free
     #[arg(long, default_value_t = 8001)]
     port: u16,
     /// The same seed and the same messages give the same answer
@@ -39,12 +43,11 @@ pub(crate) async fn run(args: SimulateArgs) -> Result<(), CliError> {
             next,
         }
     };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port))
-        .await
-        .map_err(broken(
-            &format!("cannot listen on 127.0.0.1:{}", args.port),
-            "mcpctl simulate --port 0    (any port that is free)",
-        ))?;
+    let wanted = SocketAddr::new(args.host, args.port);
+    let listener = TcpListener::bind(wanted).await.map_err(broken(
+        &format!("cannot listen on {wanted}"),
+        "mcpctl simulate --port 0    (any port that is free)",
+    ))?;
     let address = listener
         .local_addr()
         .map_err(broken("the listener has no address", "mcpctl simulate --port 0"))?;

@@ -6,6 +6,7 @@
 mod bench;
 mod codes;
 mod follow;
+mod health;
 mod interruption;
 mod output;
 mod program;

@@ -11,9 +11,22 @@ use crate::program::{mcpctl, run};
 
 #[tokio::test]
 async fn it_says_where_it_is_and_answers_there() {
-    let mut child = mcpctl("", &["simulate", "--port", "0", "--seed", "7", "-o", "json"])
-        .spawn()
-        .unwrap();
+    let mut child = mcpctl(
+        "",
+        &[
+            "simulate",
+            "--host",
+            "127.0.0.2",
+            "--port",
+            "0",
+            "--seed",
+            "7",
+            "-o",
+            "json",
+        ],
+    )
+    .spawn()
+    .unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap())
         .read_line(&mut line)
@@ -21,7 +34,9 @@ async fn it_says_where_it_is_and_answers_there() {
         .unwrap();
     let said: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(said["simulated"], true);
-    let models = format!("{}/models", said["base_url"].as_str().unwrap());
+    let base_url = said["base_url"].as_str().unwrap();
+    assert!(base_url.starts_with("http://127.0.0.2:"), "{base_url}");
+    let models = format!("{base_url}/models");
     let answer = reqwest::Client::builder()
         .no_proxy()
         .build()
