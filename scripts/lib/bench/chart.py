@@ -1,4 +1,4 @@
-"""The chart beside the tables: what the product adds to the first token, and runs a second. Plain SVG, no scripts."""
+"""The chart beside the tables: the first token, and runs a second, for everybody. Plain SVG, no scripts."""
 
 from html import escape
 
@@ -6,31 +6,35 @@ WIDTH = 760
 LABEL = 250
 BAR = 18
 ROW = 26
-DIRECT, P50, P99 = "#9aa5b1", "#2f6f9f", "#9ec5e0"
+#: Of a bar and its longer shadow: p50 and p99.
+OURS, PEER, DIRECT = ("#2f6f9f", "#9ec5e0"), ("#b5763c", "#e6c7a8"), ("#9aa5b1", "#d5dbe1")
 
 
 def svg(results):
-    """One panel for the first token of paced streams, one for runs a second."""
-    first, runs = [], []
-    for name, mode in results["modes"].items():
-        for load in mode["loads"]:
-            label = f"{name}, {load['load']} {load['concurrency']}"
-            direct, through = load["direct"], load["through"]
-            if load["load"] == "paced":
-                for way, report in (("provider alone", direct), (label, through)):
-                    latency = report["first_token_ms"]
-                    text = f"{latency['p50']:.1f} / {latency['p99']:.1f} ms"
-                    known = f"{way} {load['concurrency']}" if way == "provider alone" else way
-                    if known not in (bar[0] for bar in first):
-                        first.append((known, latency["p50"], latency["p99"], text, way == "provider alone"))
-            elif load["load"] == "flat":
-                rate = through["runs_per_second"]
-                runs.append((label, rate, rate, f"{rate:,.0f} runs/s", False))
+    """One panel for the first token at each number of paced streams, one for runs a second."""
+    everybody = [(name, mode["loads"], OURS) for name, mode in results["modes"].items()]
+    everybody += [(name, peer["loads"], PEER) for name, peer in results.get("peers", {}).items()]
+    panels = []
+    paced = {load["concurrency"] for _, loads, _ in everybody for load in loads if load["load"] == "paced"}
+    for streams in sorted(paced):
+        bars = []
+        for name, loads, colours in everybody:
+            for load in loads:
+                if (load["load"], load["concurrency"]) == ("paced", streams):
+                    if not bars:
+                        bars.append(first_token("provider alone", load["direct"], DIRECT))
+                    bars.append(first_token(name, load["through"], colours))
+        panels.append((f"First token of {streams} paced streams, p50 and p99 (shorter is better)", bars))
+    rates = []
+    for name, loads, colours in everybody:
+        for load in loads:
+            if load["load"] == "flat":
+                rate = load["through"]["runs_per_second"]
+                rates.append((f"{name}, {load['concurrency']} at a time", rate, rate, f"{rate:,.0f} runs/s", colours))
+    panels.append(("Streamed runs per second, 16 tokens each, flat out (longer is better)", rates))
+
     height, parts = 16, []
-    for title, bars in (
-        ("First token of paced streams, p50 and p99 (shorter is better)", first),
-        ("Durable runs per second, 16 tokens each, flat out (longer is better)", runs),
-    ):
+    for title, bars in panels:
         if bars:
             drawn, height = panel(title, bars, height)
             parts += drawn
@@ -41,15 +45,20 @@ def svg(results):
     )
 
 
+def first_token(name, report, colours):
+    latency = report.get("first_token_ms") or {"p50": 0, "p99": 0}
+    return name, latency["p50"], latency["p99"], f"{latency['p50']:,.1f} / {latency['p99']:,.1f} ms", colours
+
+
 def panel(title, bars, top):
     """The bars below a title; returns them, and where the next panel begins."""
-    scale = (WIDTH - LABEL - 140) / max(most for _, _, most, _, _ in bars)
+    scale = (WIDTH - LABEL - 160) / (max(most for _, _, most, _, _ in bars) or 1)
     parts = [f'<text x="16" y="{top + 14}" font-weight="600">{escape(title)}</text>']
     y = top + 30
-    for label, value, most, text, is_direct in bars:
+    for label, value, most, text, (solid, shadow) in bars:
         parts.append(f'<text x="{LABEL - 10}" y="{y + 14}" text-anchor="end">{escape(label)}</text>')
-        parts.append(rect(y, most * scale, P99 if not is_direct else "#d5dbe1"))
-        parts.append(rect(y, value * scale, P50 if not is_direct else DIRECT))
+        parts.append(rect(y, most * scale, shadow))
+        parts.append(rect(y, value * scale, solid))
         parts.append(f'<text x="{LABEL + most * scale + 6:.1f}" y="{y + 14}" fill="#444">{escape(text)}</text>')
         y += ROW
     return parts, y + 20

@@ -1,14 +1,12 @@
-"""What is measured: loads in turns with the provider alone, dispatch beside a queue that stands, memory."""
+"""Loads in turns: straight to the provider, then through what is measured; the median of several rounds."""
 
 import json
-import socket
+import resource
 import statistics
 import subprocess
-import time
 import urllib.request
-from urllib.parse import urlsplit
 
-from modes import KEYS
+from peers import KEY
 from processes import Failure, Process, cpu_seconds
 
 #: name: (arguments of `mcpctl bench`, streams at a time)
@@ -17,24 +15,13 @@ LOADS = {
     "wave": (("paced", "--arrivals", "wave"), (64, 256)),
     "flat": (("flat",), (1, 16, 64, 256)),
     "noop": (("noop",), (1, 64)),
+    "whole": (("flat", "--whole"), (1,)),
 }
+#: name: streams at a time. Those loads only that say something about a gateway without a queue.
+PEER_LOADS = {"paced": (64, 256), "flat": (64,), "whole": (1,)}
 
-#: Runs of one tenant at a time where a queue is to stand; the held calls of the crowd take so many slots.
-HELD = 100
-AN_HOUR = "3600000"
 #: Nothing runs into a limit that is not measured.
 LIMITS = {"MCP_MAX_QUEUED_PER_TENANT": "10000000", "MCP_MAX_QUEUED": "10000000"}
-PATIENT = {
-    "MCP_FIRST_TOKEN_TIMEOUT_MS": AN_HOUR,
-    "MCP_BETWEEN_TOKENS_TIMEOUT_MS": AN_HOUR,
-    "MCP_TOTAL_TIMEOUT_MS": AN_HOUR,
-}
-CROWDED = {
-    **LIMITS,
-    **PATIENT,
-    "MCP_MAX_RUNNING_PER_TENANT": str(HELD),
-    "MCP_API_KEYS": ",".join(f"{tenant}:{key}" for tenant, key in KEYS.items()),
-}
 
 
 class Provider:
@@ -50,14 +37,15 @@ class Provider:
             return json.load(answer)
 
 
-def bench(context, arguments, url, key="", direct=False, timing=True):
-    """Runs the generator, and returns its report."""
-    command = [context.mcpctl, "bench", *arguments, "-o", "json", "--direct" if direct else "--server", url]
-    if timing:
-        command += ["--duration", f"{context.seconds}s", "--warmup", f"{context.warm_up}s"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={"MCP_API_KEY": key} if key else {}, check=False
-    )
+def timing(context):
+    """How long the generator measures."""
+    return ["--duration", f"{context.seconds}s", "--warmup", f"{context.warm_up}s"]
+
+
+def bench(context, arguments, keys=None):
+    """Runs the generator to its end, and returns its report."""
+    command = [context.mcpctl, "bench", *arguments, "-o", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=keys or {}, check=False)
     if done.returncode != 0:
         raise Failure(f"{' '.join(map(str, command))}: {done.stderr}")
     report = json.loads(done.stdout)
@@ -65,35 +53,58 @@ def bench(context, arguments, url, key="", direct=False, timing=True):
     return report
 
 
-def loads(context, mode, provider, names):
-    """Each load, in turns: straight to the provider, then through the product."""
+def through_product(mode):
+    """How a load is sent through the product."""
+    return lambda name, arguments: ([*arguments, "--server", mode.url], {})
+
+
+def through_peer(peer):
+    """How a load is sent through a gateway."""
+    def way(name, arguments):
+        alias = LOADS[name][0][0]
+        return [*arguments, "--direct", peer.url, *peer.arguments(alias)], {"OPENAI_API_KEY": KEY}
+    return way
+
+
+def loads(context, measured, way, provider, chosen):
+    """Each load with each number of streams. `chosen` is name: streams; `measured` is a mode or a peer."""
     results = []
-    for name in names:
-        arguments, streams = LOADS[name]
-        for concurrency in context.streams or streams:
-            results.append(_load(context, mode, provider, name, [*arguments, "-c", str(concurrency)]))
+    for name, streams in chosen.items():
+        for concurrency in streams:
+            arguments = [*LOADS[name][0], "-c", str(concurrency), *timing(context)]
+            rounds = {"direct": [], "through": []}
+            for number in range(context.rounds):
+                context.say(f"{measured.name}: {name} {concurrency}, round {number + 1} of {context.rounds}")
+                direct = [*arguments, "--direct", provider.url]
+                rounds["direct"].append(_observed(context, direct, {}, provider, dict))
+                rounds["through"].append(_observed(context, *way(name, arguments), provider, measured.cpu))
+            results.append({
+                "load": name,
+                "concurrency": concurrency,
+                **{side: median_of(reports) for side, reports in rounds.items()},
+            })
     return results
 
 
-def _load(context, mode, provider, name, arguments):
-    rounds = {"direct": [], "through": []}
-    for number in range(context.rounds):
-        context.say(f"{mode.name}: {' '.join(arguments)}, round {number + 1} of {context.rounds}")
-        rounds["direct"].append(bench(context, arguments, provider.url, direct=True))
-        before, spent, watched = provider.stats(), mode.cpu(), cpu_seconds(provider.process.pid)
-        report = bench(context, arguments, mode.url)
-        after = provider.stats()
-        runs, tokens = after["completed"] - before["completed"], after["tokens"] - before["tokens"]
-        used = {process: seconds - spent.get(process, 0) for process, seconds in mode.cpu().items()}
-        used["provider"] = cpu_seconds(provider.process.pid) - watched
-        report["cpu_ms_per_run"] = {process: 1e3 * seconds / max(runs, 1) for process, seconds in used.items()}
-        report["cpu_us_per_token"] = {process: 1e6 * seconds / max(tokens, 1) for process, seconds in used.items()}
-        rounds["through"].append(report)
-    return {
-        "load": name,
-        "concurrency": rounds["direct"][0]["concurrency"],
-        **{way: median_of(reports) for way, reports in rounds.items()},
-    }
+def _observed(context, arguments, keys, provider, cpu):
+    """The generator's report with everybody's CPU, by the runs and tokens that the provider answered meanwhile."""
+    def now():
+        return {**cpu(), "generator": _children_seconds(), "provider": cpu_seconds(provider.process.pid)}
+
+    stats, spent = provider.stats(), now()
+    report = bench(context, arguments, keys)
+    used = {process: seconds - spent[process] for process, seconds in now().items()}
+    answered = provider.stats()
+    runs, tokens = (max(answered[name] - stats[name], 1) for name in ("completed", "tokens"))
+    report["cpu_ms_per_run"] = {process: 1e3 * seconds / runs for process, seconds in used.items()}
+    report["cpu_us_per_token"] = {process: 1e6 * seconds / tokens for process, seconds in used.items()}
+    return report
+
+
+def _children_seconds():
+    """User and system time of children that have ended: between two calls, of the generator."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def median_of(reports):
@@ -107,120 +118,3 @@ def median_of(reports):
     if isinstance(first, (int, float)) and not isinstance(first, bool):
         return statistics.median(reports)
     return first
-
-
-def dispatch(context, mode_class, queued):
-    """From submit to the provider's call, and runs without work, beside a queue of another tenant that stands."""
-    address = f"127.0.0.1:{free_port()}"
-    results = []
-    for waiting in queued:
-        with mode_class(context, f"http://{address}/v1", CROWDED) as mode:
-            context.say(f"{mode.name}: dispatch beside {waiting} queued runs")
-            # The generator is the provider, and holds what the crowd submits: so it has to be there first.
-            fill = 3 + waiting / context.fill_rate
-            common = ["--answer-on", address, "--duration", f"{context.seconds}s"]
-            calls = subprocess.Popen(
-                [context.mcpctl, "bench", "noop", "-c", "1", *common, "--warmup", f"{fill}s", "-o", "json",
-                 "--server", mode.url],
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={"MCP_API_KEY": KEYS["bench"]},
-            )
-            try:
-                await_listener(address)
-                began = time.monotonic()
-                crowd(context, mode, HELD + waiting)
-                late = time.monotonic() - began > fill
-                out, errors = calls.communicate()
-            finally:
-                calls.kill()
-            if calls.returncode != 0 or late:
-                raise Failure(f"dispatch beside {waiting} runs: {errors or 'the queue took too long to fill'}")
-            results.append({
-                "queued": waiting,
-                "single": json.loads(out),
-                "many": bench(context, ["noop", "-c", "64", "--answer-on", address], mode.url, KEYS["bench"]),
-            })
-    return results
-
-
-def memory(context, mode_class, provider, after_load):
-    """Resident memory: idle, and what a queued run and a watcher add. `after_load` is what a loaded mode had."""
-    with mode_class(context, provider.url, CROWDED) as mode:
-        context.say(f"{mode.name}: memory")
-        time.sleep(2)
-        idle, stored = now(mode), mode.stored()
-        crowd(context, mode, HELD + context.queued_for_memory)
-        time.sleep(2)
-        queued = now(mode)
-        grown = mode.stored() - stored
-        connections = watch(mode, context.watchers)
-        time.sleep(2)
-        watched = now(mode)
-        for connection in connections:
-            connection.close()
-    return {
-        "idle": idle,
-        "peak_under_load": {name: peak for name, (_, peak) in after_load.items()},
-        "per_queued_run": {name: (queued[name] - idle[name]) / context.queued_for_memory for name in idle},
-        "stored_per_queued_run": grown / context.queued_for_memory,
-        "per_watcher": {name: (watched[name] - queued[name]) / context.watchers for name in idle},
-        "queued": context.queued_for_memory,
-        "watchers": context.watchers,
-    }
-
-
-def now(mode):
-    """Resident bytes by process."""
-    return {name: resident for name, (resident, _) in mode.memory().items()}
-
-
-def crowd(context, mode, runs):
-    """Hands in runs of another tenant: the first of them are held by the provider, the others stay queued."""
-    submit = ["submit", "--first", "1h", "--runs", str(runs), "-c", "32"]
-    report = bench(context, submit, mode.url, KEYS["crowd"], timing=False)
-    if report["failed"]:
-        raise Failure(f"the queue could not be filled: {report['errors']}")
-
-
-def watch(mode, count):
-    """Opens so many event streams of a run that stays queued, and reads what each begins with."""
-    headers = {"Authorization": f"Bearer {KEYS['crowd']}"}
-    request = urllib.request.Request(f"{mode.url}/mcp/v1/requests?status=queued&limit=1", headers=headers)
-    with urllib.request.urlopen(request) as answer:
-        run = json.load(answer)["requests"][0]["request_id"]
-    where = urlsplit(mode.url)
-    head = (
-        f"GET /mcp/v1/request/{run}/events HTTP/1.1\r\nHost: {where.netloc}\r\nAccept: text/event-stream\r\n"
-        f"Authorization: {headers['Authorization']}\r\n\r\n"
-    ).encode()
-    connections = []
-    for _ in range(count):
-        connection = socket.create_connection((where.hostname, where.port))
-        connection.sendall(head)
-        seen = b""
-        while b"run.queued" not in seen:
-            piece = connection.recv(65536)
-            if not piece:
-                raise Failure(f"a watcher was turned away: {seen[:300]!r}")
-            seen += piece
-        connections.append(connection)
-    return connections
-
-
-def free_port():
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def await_listener(address):
-    """Waits until somebody listens there."""
-    host, port = address.split(":")
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        try:
-            socket.create_connection((host, int(port))).close()
-            return
-        except ConnectionRefusedError:
-            time.sleep(0.02)
-    raise Failure(f"nobody listens on {address}")

@@ -1,11 +1,11 @@
-"""The ways the product is run, one class each. A mode more (Redis) is a class more and a line in MODES."""
+"""The ways the product is run, one class each. A mode more is a class more and a name in MODES."""
 
 import os
 import subprocess
 import uuid
 from pathlib import Path
 
-from processes import Failure, Process, cpu_seconds, resident_bytes, tree_cpu_seconds
+from processes import Failure, Process, cpu_seconds, free_port, resident_bytes, tree_cpu_seconds
 
 KEYS = {"bench": "sk-bench-0123456789abcdef", "crowd": "sk-crowd-0123456789abcdef"}
 
@@ -14,6 +14,8 @@ class Mode:
     """A running product: where it answers, and which processes it consists of."""
 
     name = title = ""
+    #: The process that clients talk to.
+    entrance = "api"
 
     def __init__(self, context, provider, settings=None):
         self.context = context
@@ -46,6 +48,10 @@ class Mode:
         """Resident bytes (now, at most), by process of ours."""
         return {process.name: resident_bytes(process.pid) for process in self.processes}
 
+    def ports(self):
+        """Ports of its other servers, by number."""
+        return {}
+
     def stored(self):
         """Bytes of the database."""
         raise NotImplementedError
@@ -65,7 +71,8 @@ class Embedded(Mode):
     """One process on SQLite."""
 
     name = "embedded"
-    title = "`mcpctl up` (SQLite)"
+    title = "Embedded: `mcpctl up` (SQLite)"
+    entrance = "up"
 
     def start(self):
         up = self.spawn("up", "up", "--port", "0", "--data", str(self.folder / "data"))
@@ -75,11 +82,11 @@ class Embedded(Mode):
         return sum(file.stat().st_size for file in (self.folder / "data").iterdir())
 
 
-class Postgres(Mode):
-    """One API and one worker on PostgreSQL."""
+class ClusterPostgres(Mode):
+    """One API and one worker on PostgreSQL alone."""
 
-    name = "postgres"
-    title = "`mcpctl api` + `worker` (PostgreSQL)"
+    name = "cluster-postgres"
+    title = "Cluster without Redis: `mcpctl api` + `worker` (PostgreSQL)"
 
     def start(self):
         self.database = f"bench_{uuid.uuid4().hex[:12]}"
@@ -116,4 +123,30 @@ class Postgres(Mode):
         return done.stdout.strip()
 
 
-MODES = {mode.name: mode for mode in (Embedded, Postgres)}
+class ClusterRedis(ClusterPostgres):
+    """The same with a Redis of its own, new and empty each time."""
+
+    name = "cluster-redis"
+    title = "Cluster: `mcpctl api` + `worker` (PostgreSQL and Redis)"
+
+    def start(self):
+        self.redis_port = free_port()
+        password = uuid.uuid4().hex
+        config = self.folder / "redis.conf"
+        # In a file, because everybody can read a command line.
+        config.touch(mode=0o600)
+        config.write_text(
+            f"bind 127.0.0.1\nport {self.redis_port}\nrequirepass {password}\nsave \"\"\nappendonly no\n"
+            f"maxmemory-policy noeviction\ndir {self.folder}\n"
+        )
+        redis = Process("redis", [self.context.redis, config], {}, self.folder)
+        self.processes.append(redis)
+        redis.says("(Ready to accept connections)")
+        self.settings["REDIS_URL"] = f"redis://default:{password}@127.0.0.1:{self.redis_port}"
+        super().start()
+
+    def ports(self):
+        return {self.redis_port: "redis"}
+
+
+MODES = {mode.name: mode for mode in (ClusterRedis, ClusterPostgres, Embedded)}

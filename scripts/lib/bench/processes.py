@@ -6,6 +6,7 @@ Nothing here knows what is being benchmarked.
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -83,17 +84,41 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def tree_cpu_seconds(pid):
-    """The same for a process with its children, those that have ended included: a PostgreSQL server."""
-    fields = _stat(pid)
-    total = sum(map(int, fields[11:15])) / TICK
+def tree(pid):
+    """The process and all below it."""
+    children = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if _stat(entry.name)[1] == str(pid):
-                    total += cpu_seconds(entry.name)
+                children.setdefault(int(_stat(entry.name)[1]), []).append(int(entry.name))
             except (FileNotFoundError, ProcessLookupError):
                 continue
+    found = [pid]
+    for process in found:
+        found += children.get(process, [])
+    return found
+
+
+def tree_cpu_seconds(pid):
+    """User and system time of a process with all below it; what has ended counts once its parent has heard of it."""
+    total = 0.0
+    for process in tree(pid):
+        try:
+            total += sum(map(int, _stat(process)[11:15])) / TICK
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return total
+
+
+def tree_memory(pid):
+    """Bytes of a process with all below it; what they share counts once (PSS)."""
+    total = 0
+    for process in tree(pid):
+        try:
+            rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        total += int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.M).group(1)) * 1024
     return total
 
 
@@ -103,3 +128,24 @@ def resident_bytes(pid):
     return tuple(
         int(re.search(rf"^{field}:\s+(\d+) kB", status, re.M).group(1)) * 1024 for field in ("VmRSS", "VmHWM")
     )
+
+
+def free_port():
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def await_listener(address, seconds=10, check=lambda: None):
+    """Waits until somebody listens there. `check` fails when that is not to be expected any more."""
+    host, port = address.split(":")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        check()
+        try:
+            socket.create_connection((host, int(port))).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+    raise Failure(f"nobody listens on {address}")

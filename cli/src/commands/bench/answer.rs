@@ -5,20 +5,26 @@
 
 use memchr::{memchr, memmem};
 
-/// The two protocols there are.
+use super::whole::{self, Whole};
+
+/// The two protocols there are, as streams and in one piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
     /// The events of a run, as the native API sends them.
     Runs,
     /// Chunks of a chat completion, as OpenAI sends them.
     Completions,
+    /// The result of a run.
+    WholeRun,
+    /// A chat completion in one piece.
+    WholeCompletion,
 }
 
 /// What was read of one run.
 #[derive(Debug)]
 pub(super) struct Answer {
     protocol: Protocol,
-    /// The beginning of a line whose end is still to come.
+    /// The beginning of a line whose end is still to come; of an answer in one piece, all that came.
     partial: Vec<u8>,
     event: Event,
     in_word: bool,
@@ -77,6 +83,10 @@ impl Answer {
 
     /// Takes what arrived. Returns whether there was text in it.
     pub(super) fn read(&mut self, mut bytes: &[u8]) -> bool {
+        if matches!(self.protocol, Protocol::WholeRun | Protocol::WholeCompletion) {
+            self.partial.extend_from_slice(bytes);
+            return false;
+        }
         let mut visible = false;
         while let Some(at) = memchr(b'\n', bytes) {
             let (line, rest) = (&bytes[..at], &bytes[at + 1..]);
@@ -95,11 +105,28 @@ impl Answer {
         visible
     }
 
+    /// Everything has come. Returns whether there is text that was not seen before.
+    pub(super) fn close(&mut self) -> bool {
+        let parse = match self.protocol {
+            Protocol::Runs | Protocol::Completions => return false,
+            Protocol::WholeRun => whole::run,
+            Protocol::WholeCompletion => whole::completion,
+        };
+        let Whole { words, reported, end } = parse(&self.partial);
+        self.partial.clear();
+        self.words = words;
+        self.reported = reported;
+        self.end = end;
+        words > 0
+    }
+
     fn line(&mut self, line: &[u8]) -> bool {
         if let Some(data) = line.strip_prefix(b"data:") {
             return match self.protocol {
                 Protocol::Runs => self.entry(data),
                 Protocol::Completions => self.chunk(data),
+                // Not read by lines.
+                Protocol::WholeRun | Protocol::WholeCompletion => false,
             };
         }
         if let Some(name) = line.strip_prefix(b"event:") {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{env, thread};
 
 use clap::Args;
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::load::{Arrivals, Extent, Load, Plan, Shape};
 use super::prompt::Sender;
@@ -62,6 +62,12 @@ pub(crate) struct BenchArgs {
     /// holds the calls for runs of others
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["direct", "first", "pace", "model"])]
     pub(super) answer_on: Option<SocketAddr>,
+    /// Begin to send when a line comes on standard input; with --answer-on, answer from the start
+    #[arg(long)]
+    pub(super) on_line: bool,
+    /// One more header of every request; may be repeated. Not for secrets: every user of the machine can read it
+    #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
+    header: Vec<(HeaderName, HeaderValue)>,
 
     /// Tokens of an answer
     #[arg(long, help_heading = "Answers", value_name = "N")]
@@ -75,6 +81,18 @@ pub(crate) struct BenchArgs {
     /// Ask this model instead of the simulator
     #[arg(long, help_heading = "Answers", conflicts_with_all = ["first", "pace"])]
     model: Option<String>,
+    /// Ask for this name instead, behind which a gateway has the simulator with the answers' shape
+    #[arg(
+        long,
+        help_heading = "Answers",
+        value_name = "NAME",
+        requires = "direct",
+        conflicts_with = "model"
+    )]
+    alias: Option<String>,
+    /// Answers in one piece instead of streams
+    #[arg(long, help_heading = "Answers")]
+    whole: bool,
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -111,14 +129,23 @@ impl BenchArgs {
             },
             threads: threads.min(self.concurrency),
             exact: self.model.is_none(),
+            whole: self.whole,
         }
     }
 
     pub(super) fn target(&self, plan: &Plan, sender: Sender) -> Result<Target, CliError> {
         let script = plan.shape.script();
-        let model = self.model.as_deref().unwrap_or(&script);
+        let model = self.model.as_deref().or(self.alias.as_deref()).unwrap_or(&script);
+        if plan.load == Load::Submit && plan.whole {
+            return Err(CliError::Usage {
+                problem: "submit: nobody waits for an answer, in one piece or not".to_owned(),
+                next: "mcpctl bench flat --whole".to_owned(),
+            });
+        }
+        let headers = HeaderMap::from_iter(self.header.iter().cloned());
         let Some(base) = &self.direct else {
-            return Target::control_plane(&Server::of(&self.server)?, plan, model, sender);
+            let target = Target::control_plane(&Server::of(&self.server)?, plan, model, sender)?;
+            return Ok(target.with(headers));
         };
         if plan.load == Load::Submit {
             return Err(CliError::Usage {
@@ -126,12 +153,26 @@ impl BenchArgs {
                 next: "mcpctl bench noop --direct URL".to_owned(),
             });
         }
-        Target::provider(base, plan, model, key()?, sender)
+        Ok(Target::provider(base, plan, model, key()?, sender)?.with(headers))
     }
 
     pub(super) fn is_direct(&self) -> bool {
         self.direct.is_some()
     }
+}
+
+/// A header as it is given: `NAME=VALUE`.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("expected NAME=VALUE, such as x-team=search")?;
+    let name = name
+        .parse()
+        .map_err(|_| format!("`{name}` is not the name of a header"))?;
+    let value = value
+        .parse()
+        .map_err(|_| "the value holds characters that no header has".to_owned())?;
+    Ok((name, value))
 }
 
 /// The value of the `Authorization` header for the provider.

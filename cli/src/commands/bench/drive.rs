@@ -261,15 +261,23 @@ impl Stream {
             let Some(data) = frame.data_ref() else { continue };
             let before = self.answer.words;
             if self.answer.read(data) {
-                let now = Instant::now();
-                self.notes.arrival(now);
-                if self.course.window.holds(now) {
-                    // A rewind takes words back; what was sent before it was sent all the same.
-                    self.notes.words += self.answer.words.saturating_sub(before);
-                }
+                self.arrival(before);
             }
         }
+        if self.answer.close() {
+            self.arrival(0);
+        }
         Ok(())
+    }
+
+    /// Text has come; there were so many words before it.
+    fn arrival(&mut self, before: u64) {
+        let now = Instant::now();
+        self.notes.arrival(now);
+        if self.course.window.holds(now) {
+            // A rewind takes words back; what was sent before it was sent all the same.
+            self.notes.words += self.answer.words.saturating_sub(before);
+        }
     }
 
     /// Whether what was read is the answer that was asked for.

@@ -115,6 +115,8 @@ pub(super) struct Plan {
     /// Whether an answer that has not the number of tokens asked for is an error: only where the provider follows
     /// a script.
     pub(super) exact: bool,
+    /// Whether answers come in one piece instead of streams.
+    pub(super) whole: bool,
 }
 
 impl Plan {
@@ -159,6 +161,7 @@ mod tests {
             extent: Extent::Runs(1),
             threads: NonZeroU32::MIN,
             exact: true,
+            whole: false,
         };
         let delays = |plan: &Plan| [0, 1, 2, 3].map(|stream| plan.delay(stream).as_micros());
         assert_eq!(delays(&plan), [0, 128_750, 257_500, 386_250]);

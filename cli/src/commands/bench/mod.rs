@@ -13,9 +13,11 @@ mod report;
 mod stand_in;
 mod tally;
 mod target;
+mod whole;
 
 use std::sync::Arc;
 
+use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +54,9 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), CliError> {
             Some(tokio::spawn(serving))
         }
     };
+    if args.on_line {
+        a_line().await?;
+    }
     screen.busy(format!("sending to {url}"));
     let noted = answering.is_some().then(|| Arc::clone(&calls));
     let measured = drive::drive(plan.clone(), target, noted)
@@ -93,6 +98,19 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), CliError> {
             next: "mcpctl up    (or mcpctl simulate, and --direct)".to_owned(),
         }),
     }
+}
+
+/// Waits for a line on standard input.
+async fn a_line() -> Result<(), CliError> {
+    let read = BufReader::new(stdin()).read_line(&mut String::new()).await;
+    let read = read.map_err(|error| broken("standard input cannot be read", error))?;
+    if read > 0 {
+        return Ok(());
+    }
+    Err(CliError::Usage {
+        problem: "--on-line: standard input ended without a line".to_owned(),
+        next: "mcpctl bench --help".to_owned(),
+    })
 }
 
 fn broken(what: &str, source: std::io::Error) -> CliError {

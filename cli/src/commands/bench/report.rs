@@ -20,6 +20,8 @@ pub(super) struct Report {
     direct: bool,
     concurrency: u32,
     arrivals: &'static str,
+    /// Whether answers came as streams.
+    streamed: bool,
     tokens_per_run: u32,
     /// How long counting went on.
     seconds: f64,
@@ -92,6 +94,7 @@ impl Report {
             direct,
             concurrency: plan.concurrency.get(),
             arrivals: plan.arrivals.name(),
+            streamed: !plan.whole,
             tokens_per_run: plan.shape.tokens,
             seconds,
             runs: tally.completed,
@@ -178,6 +181,7 @@ impl Report {
             Extent::Runs(runs) => format!("{runs} runs"),
         };
         let arrivals = self.arrivals;
+        let form = if self.streamed { "" } else { "in one piece · " };
         let way = if self.direct {
             "straight to the provider"
         } else {
@@ -189,7 +193,7 @@ impl Report {
             url,
             ..
         } = self;
-        format!("{load} · {concurrency} at a time ({arrivals}) · {extent} · {way} at {url}")
+        format!("{load} · {concurrency} at a time ({arrivals}) · {form}{extent} · {way} at {url}")
     }
 }
 
@@ -230,6 +234,7 @@ mod tests {
             },
             threads: NonZeroU32::MIN,
             exact: true,
+            whole: false,
         }
     }
 

@@ -21,6 +21,8 @@ use crate::client::{Server, ServerUrl};
 use crate::exit::CliError;
 
 const CONNECT: Duration = Duration::from_secs(5);
+/// A run whose answer is wanted in one piece is waited for so long.
+const WAIT_SECONDS: &str = "60";
 
 /// Whom the load is sent to, and what is sent.
 #[derive(Debug, Clone)]
@@ -46,18 +48,28 @@ impl Target {
         model: &str,
         sender: Sender,
     ) -> Result<Self, CliError> {
-        let accept = match plan.load {
-            Load::Submit => "application/json",
-            Load::Paced | Load::Flat | Load::Noop => "text/event-stream",
+        let streamed = plan.load != Load::Submit && !plan.whole;
+        let accept = if streamed {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
+        let protocol = if streamed {
+            Protocol::Runs
+        } else {
+            Protocol::WholeRun
         };
         let body = json!({
             "prompt": sender.prompt(),
             "model": model,
             "max_tokens": plan.shape.tokens,
         });
-        let url = server.at(&["mcp", "v1", "request"]);
+        let mut url = server.at(&["mcp", "v1", "request"]);
+        if plan.whole {
+            url.query_pairs_mut().append_pair("wait", WAIT_SECONDS);
+        }
         let key = server.authorization()?;
-        let target = Self::new(&url, Protocol::Runs, accept, key, &body, sender)?;
+        let target = Self::new(&url, protocol, accept, key, &body, sender)?;
         Ok(Self {
             url: server.url().to_string(),
             ..target
@@ -72,30 +84,34 @@ impl Target {
         key: Option<HeaderValue>,
         sender: Sender,
     ) -> Result<Self, CliError> {
-        let body = json!({
+        let mut body = json!({
             "model": model,
             "messages": [{ "role": "user", "content": sender.prompt() }],
             "max_tokens": plan.shape.tokens,
-            "stream": true,
-            "stream_options": { "include_usage": true },
         });
+        let (protocol, accept) = if plan.whole {
+            (Protocol::WholeCompletion, "application/json")
+        } else {
+            body["stream"] = true.into();
+            body["stream_options"] = json!({ "include_usage": true });
+            (Protocol::Completions, "text/event-stream")
+        };
         let unusable = |_| CliError::Usage {
             problem: format!("--direct {base}: cannot be called"),
             next: "mcpctl bench --direct http://127.0.0.1:8001/v1".to_owned(),
         };
         let url = Url::parse(&format!("{base}/chat/completions")).map_err(unusable)?;
-        let target = Self::new(
-            &url,
-            Protocol::Completions,
-            "text/event-stream",
-            key,
-            &body,
-            sender,
-        )?;
+        let target = Self::new(&url, protocol, accept, key, &body, sender)?;
         Ok(Self {
             url: base.to_string(),
             ..target
         })
+    }
+
+    /// The same with more headers. What the protocol needs stays as it is, unless it is among them.
+    pub(super) fn with(mut self, headers: HeaderMap) -> Self {
+        self.headers.extend(headers);
+        self
     }
 
     fn new(
@@ -137,7 +153,7 @@ impl Target {
             protocol,
             connector,
             origin: uri(url.as_str())?,
-            path: uri(url.path())?,
+            path: uri(&url[url::Position::BeforePath..url::Position::AfterQuery])?,
             headers,
             // Both bodies hold the prompt.
             number_at: sender.number_at(&body).unwrap_or_default(),
@@ -223,6 +239,7 @@ mod tests {
             extent: Extent::Runs(1),
             threads: NonZeroU32::MIN,
             exact: true,
+            whole: false,
         };
         let base = "http://127.0.0.1:8001/v1".parse().unwrap();
         let target = Target::provider(&base, &plan, "sim", None, Sender::new(1)).unwrap();
