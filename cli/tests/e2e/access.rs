@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio_tungstenite::tungstenite;
 
-use crate::stage::{Client, Frame, Mode, Stage, both_modes};
+use crate::stage::{Client, Frame, Mode, Stage, all_modes};
 
 const ACME: &str = "acme-0123456789abcdef";
 const BETA: &str = "beta-0123456789abcdef";
@@ -32,7 +32,7 @@ async fn runs(client: &Client, query: &str) -> Vec<String> {
         .collect()
 }
 
-both_modes! {
+all_modes! {
     async fn a_key_opens_its_tenants_runs_and_no_others(mode: Mode) {
         let stage = Stage::with(mode, &[KEYS]).await;
         let admin = stage.client();
@@ -108,8 +108,9 @@ both_modes! {
         let stage = Stage::empty(mode, &[]).await;
         let long = "0123456789abcdef0123456789abcdef";
         let settings: &[(&str, &str, &[&str])] = &[
-            ("REDIS_URL", "redis://127.0.0.1:6379", &["REDIS_URL", "no Redis"]),
-            ("REDIS_HOST", "127.0.0.1", &["REDIS_URL"]),
+            ("REDIS_URL", "127.0.0.1:6379", &["REDIS_URL"]),
+            ("REDIS_PORT", "many", &["REDIS_PORT"]),
+            ("MCP_REDIS_PREFIX", "{mcp}", &["MCP_REDIS_PREFIX"]),
             ("MCP_SLOTZ", "8", &["MCP_SLOTZ", ".env.example"]),
             ("MCP_SLOTS", "many", &["MCP_SLOTS"]),
             ("MCP_SLOTS", "0", &["MCP_SLOTS", "between"]),
@@ -121,7 +122,7 @@ both_modes! {
             ("DATABASE_URL", "mysql://127.0.0.1/mcp", &["DATABASE_URL"]),
             ("POSTGRES_DSN", "postgres://127.0.0.1:1/other", match mode {
                 Mode::Embedded => &["DATABASE_URL"],
-                Mode::Cluster => &["POSTGRES_DSN", "DATABASE_URL"],
+                Mode::Cluster | Mode::Redis => &["POSTGRES_DSN", "DATABASE_URL"],
             }),
         ];
         for (name, value, said) in settings {

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::stage::client::Reply;
-use crate::stage::{Client, Frame, Mode, Stage, both_modes, soon};
+use crate::stage::{Client, Frame, Mode, Stage, all_modes, soon};
 
 const SUBMIT: &str = "/mcp/v1/request";
 const MAX_BODY: usize = 64 * 1024;
@@ -61,7 +61,7 @@ async fn assert_unharmed(stage: &Stage, runs: usize) {
     assert_eq!(client.result(&run).await["status"], "succeeded");
 }
 
-both_modes! {
+all_modes! {
     async fn a_body_that_cannot_be_used_is_refused_with_its_reason(mode: Mode) {
         let stage = Stage::open(mode).await;
         let client = stage.client();

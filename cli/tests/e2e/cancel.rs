@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::stage::client::{PROMPT, answer, assert_sound, kinds, parsed, plot};
-use crate::stage::{Client, Mode, Stage, both_modes, soon};
+use crate::stage::{Client, Mode, Stage, all_modes, cluster_modes, soon};
 
 /// Cancels a run that is being executed, and checks what holds for each: one terminal `run.cancelled`, the call
 /// dropped, and a second cancel that changes nothing. Returns the log.
@@ -54,30 +54,31 @@ async fn assert_ended_as_cancelled(client: &Client, run: &str, frames: &[String]
     events
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn before_there_is_a_worker() {
-    let mut stage = Stage::empty(Mode::Cluster, &[]).await;
-    let client = stage.start_api().await;
-    let run = client.submit_to("sim:tokens=5").await;
-    let watcher = client.watch(&run, None).await;
-    let reply = client.cancel(&run).await;
-    assert_eq!(
-        (reply.status, &reply.body["status"]),
-        (StatusCode::OK, &json!("cancelled"))
-    );
-    let frames = watcher.rest().await;
-    let events = assert_ended_as_cancelled(&client, &run, &frames).await;
-    assert_eq!(kinds(&events), ["run.queued", "run.cancelled"]);
-    // A worker that comes later leaves it alone.
-    stage.start_worker().await;
-    let next = client.submit_to("sim:tokens=5").await;
-    assert_eq!(client.result(&next).await["status"], "succeeded");
-    assert_eq!(client.watch(&run, None).await.rest().await, frames);
-    assert_eq!(stage.simulator.stats().requests, 1);
-    stage.close().await;
+cluster_modes! {
+    async fn before_there_is_a_worker(mode: Mode) {
+        let mut stage = Stage::empty(mode, &[]).await;
+        let client = stage.start_api().await;
+        let run = client.submit_to("sim:tokens=5").await;
+        let watcher = client.watch(&run, None).await;
+        let reply = client.cancel(&run).await;
+        assert_eq!(
+            (reply.status, &reply.body["status"]),
+            (StatusCode::OK, &json!("cancelled"))
+        );
+        let frames = watcher.rest().await;
+        let events = assert_ended_as_cancelled(&client, &run, &frames).await;
+        assert_eq!(kinds(&events), ["run.queued", "run.cancelled"]);
+        // A worker that comes later leaves it alone.
+        stage.start_worker().await;
+        let next = client.submit_to("sim:tokens=5").await;
+        assert_eq!(client.result(&next).await["status"], "succeeded");
+        assert_eq!(client.watch(&run, None).await.rest().await, frames);
+        assert_eq!(stage.simulator.stats().requests, 1);
+        stage.close().await;
+    }
 }
 
-both_modes! {
+all_modes! {
     async fn while_all_slots_are_taken(mode: Mode) {
         let stage = Stage::with(mode, &[("MCP_SLOTS", "1")]).await;
         let client = stage.client();

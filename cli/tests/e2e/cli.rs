@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use simulator::{SimulatorConfig, expected_text};
 
-use crate::stage::{Mode, Process, Stage, both_modes, soon};
+use crate::stage::{Mode, Process, Stage, all_modes, cluster_modes, soon};
 
 const PROMPT: &str = "Tell me something";
 
@@ -27,7 +27,7 @@ fn mcpctl(origin: &str, arguments: &[&str]) -> crate::stage::Command {
     crate::stage::Command::mcpctl(arguments, &[("MCP_SERVER".to_owned(), origin.to_owned())])
 }
 
-both_modes! {
+all_modes! {
     async fn a_prompt_is_handed_in_followed_looked_at_and_listed(mode: Mode) {
         let stage = Stage::open(mode).await;
         let client = stage.client();
@@ -122,49 +122,50 @@ both_modes! {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tail_goes_on_when_the_api_is_replaced() {
-    let mut stage = Stage::open(Mode::Cluster).await;
-    let client = stage.client();
-    let origin = client.origin().to_owned();
-    let run = client.submit_to("sim:tokens=40,pace=200ms").await;
-    let start = |arguments: &[&str]| -> Process { mcpctl(&origin, arguments).start() };
-    let mut events = start(&["tail", &run, "-o", "json"]);
-    let answer = start(&["tail", &run]);
-    events.line_with("output.delta").await;
-    // A first connection that fails is an error; only one that stood is come back to. Text has no lines to wait for, so
-    // it is the server that tells when both are there.
-    soon("both watch", async {
-        let both = |metrics: &str| {
-            metrics
-                .lines()
-                .any(|line| line.starts_with("mcp_watchers") && line.ends_with(" 2"))
-        };
-        while !client.get("/metrics").await.body.as_str().is_some_and(both) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+cluster_modes! {
+    async fn a_tail_goes_on_when_the_api_is_replaced(mode: Mode) {
+        let mut stage = Stage::open(mode).await;
+        let client = stage.client();
+        let origin = client.origin().to_owned();
+        let run = client.submit_to("sim:tokens=40,pace=200ms").await;
+        let start = |arguments: &[&str]| -> Process { mcpctl(&origin, arguments).start() };
+        let mut events = start(&["tail", &run, "-o", "json"]);
+        let answer = start(&["tail", &run]);
+        events.line_with("output.delta").await;
+        // A first connection that fails is an error; only one that stood is come back to. Text has no lines to wait
+        // for, so it is the server that tells when both are there.
+        soon("both watch", async {
+            let both = |metrics: &str| {
+                metrics
+                    .lines()
+                    .any(|line| line.starts_with("mcp_watchers") && line.ends_with(" 2"))
+            };
+            while !client.get("/metrics").await.body.as_str().is_some_and(both) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
 
-    stage.apis[0].kill().await;
-    events.log_with("connecting again").await;
-    let port = origin.rsplit(':').next().expect("a port");
-    let successor = stage.command(&["api", "--port", port]).start();
-    let client = stage.add_api(successor).await;
-    assert_eq!(client.origin(), origin);
+        stage.apis[0].kill().await;
+        events.log_with("connecting again").await;
+        let port = origin.rsplit(':').next().expect("a port");
+        let successor = stage.command(&["api", "--port", port]).start();
+        let client = stage.add_api(successor).await;
+        assert_eq!(client.origin(), origin);
 
-    let (events, answer) = (events.finish().await, answer.finish().await);
-    assert_eq!(events.code(), Some(0), "{events}");
-    assert_eq!(
-        json_lines(&events.stdout),
-        client.history(&run).await,
-        "every event once and in order"
-    );
-    assert_eq!(
-        (answer.code(), answer.stdout),
-        (Some(0), text(40)),
-        "{}",
-        answer.stderr
-    );
-    stage.close().await;
+        let (events, answer) = (events.finish().await, answer.finish().await);
+        assert_eq!(events.code(), Some(0), "{events}");
+        assert_eq!(
+            json_lines(&events.stdout),
+            client.history(&run).await,
+            "every event once and in order"
+        );
+        assert_eq!(
+            (answer.code(), answer.stdout),
+            (Some(0), text(40)),
+            "{}",
+            answer.stderr
+        );
+        stage.close().await;
+    }
 }

@@ -6,9 +6,9 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::stage::client::{PROMPT, assert_sound};
-use crate::stage::{Client, Mode, Stage, both_modes};
+use crate::stage::{Client, Mode, Stage, all_modes};
 
-both_modes! {
+all_modes! {
     async fn a_run_that_was_committed_and_not_answered_runs_once(mode: Mode) {
         let mut stage = Stage::empty(mode, &[]).await;
         let crashing = stage.api_command(&[("FAILPOINTS", "api::accepted=return")]).start();
@@ -18,7 +18,7 @@ both_modes! {
         assert!(!status.success(), "{status}");
 
         let client = stage.start_api().await;
-        if mode == Mode::Cluster {
+        if mode.is_cluster() {
             stage.start_worker().await;
         }
         let listed = client.get("/mcp/v1/requests").await.body;

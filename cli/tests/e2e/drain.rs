@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::stage::client::{PROMPT, answer, assert_sound, parsed, plot};
-use crate::stage::{Frame, Mode, Stage, both_modes, soon};
+use crate::stage::{Frame, Mode, Stage, all_modes, cluster_modes, soon};
 
 /// The first call stops after five tokens and stays open; the next one is answered with thirty.
 const STALLS_ONCE: &str = "sim:tokens=30,fault=stall,after=5,times=1";
@@ -35,46 +35,47 @@ fn assert_handed_over(events: &[Value]) {
     assert_eq!(answer(events).text, Stage::text(30));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_ends_what_it_runs_and_begins_nothing() {
-    let mut stage = Stage::with(Mode::Cluster, &[("MCP_DRAIN_MS", FOR_EVER)]).await;
-    let client = stage.client();
-    let mut watchers = Vec::new();
-    for _ in 0..5 {
-        let run = client.submit_to("sim:tokens=100,pace=15ms").await;
-        let mut watcher = client.watch(&run, None).await;
-        watcher.until("output.delta").await;
-        watchers.push(watcher);
-    }
-    stage.workers[0].signal("TERM");
-    stage.workers[0].log_with("claiming no more").await;
-    let late = client.submit_to("sim:tokens=30").await;
-    for watcher in watchers {
-        let events = parsed(&watcher.rest().await);
-        assert_sound(&events);
-        let whole = [
-            "run.queued",
-            "attempt.started",
-            "route.selected",
-            "output.delta",
-            "usage.reported",
-            "run.succeeded",
-        ];
-        assert_eq!(plot(&events), whole);
-        assert_eq!(answer(&events).text, Stage::text(100));
-    }
-    let status = stage.workers.remove(0).finish().await;
-    assert!(status.success(), "{status}");
-    assert_eq!(client.run(&late).await["status"], "queued");
-    assert_eq!(stage.simulator.stats().requests, 5);
+cluster_modes! {
+    async fn a_worker_ends_what_it_runs_and_begins_nothing(mode: Mode) {
+        let mut stage = Stage::with(mode, &[("MCP_DRAIN_MS", FOR_EVER)]).await;
+        let client = stage.client();
+        let mut watchers = Vec::new();
+        for _ in 0..5 {
+            let run = client.submit_to("sim:tokens=100,pace=15ms").await;
+            let mut watcher = client.watch(&run, None).await;
+            watcher.until("output.delta").await;
+            watchers.push(watcher);
+        }
+        stage.workers[0].signal("TERM");
+        stage.workers[0].log_with("claiming no more").await;
+        let late = client.submit_to("sim:tokens=30").await;
+        for watcher in watchers {
+            let events = parsed(&watcher.rest().await);
+            assert_sound(&events);
+            let whole = [
+                "run.queued",
+                "attempt.started",
+                "route.selected",
+                "output.delta",
+                "usage.reported",
+                "run.succeeded",
+            ];
+            assert_eq!(plot(&events), whole);
+            assert_eq!(answer(&events).text, Stage::text(100));
+        }
+        let status = stage.workers.remove(0).finish().await;
+        assert!(status.success(), "{status}");
+        assert_eq!(client.run(&late).await["status"], "queued");
+        assert_eq!(stage.simulator.stats().requests, 5);
 
-    stage.start_worker().await;
-    assert_eq!(client.result(&late).await["text"], Stage::text(30));
-    assert_eq!(client.run(&late).await["attempts"], 1);
-    stage.close().await;
+        stage.start_worker().await;
+        assert_eq!(client.result(&late).await["text"], Stage::text(30));
+        assert_eq!(client.run(&late).await["attempts"], 1);
+        stage.close().await;
+    }
 }
 
-both_modes! {
+all_modes! {
     async fn what_does_not_end_in_time_is_given_back(mode: Mode) {
         let mut stage = Stage::with(mode, &[("MCP_DRAIN_MS", "100")]).await;
         let client = stage.client();
@@ -93,7 +94,7 @@ both_modes! {
         soon("no open call", stage.simulator.wait_for(|stats| stats.open == 0)).await;
         match mode {
             Mode::Embedded => drop(stage.start_api().await),
-            Mode::Cluster => stage.start_worker().await,
+            Mode::Cluster | Mode::Redis => stage.start_worker().await,
         }
         let client = stage.client();
         assert_handed_over(&parsed(&client.watch(&run, None).await.rest().await));
@@ -122,60 +123,61 @@ both_modes! {
         assert!(status.success(), "{status}");
         match mode {
             Mode::Embedded => drop(stage.start_api().await),
-            Mode::Cluster => stage.start_worker().await,
+            Mode::Cluster | Mode::Redis => stage.start_worker().await,
         }
         assert_handed_over(&parsed(&stage.client().watch(&run, None).await.rest().await));
         stage.close().await;
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_api_sends_watchers_elsewhere_and_takes_nothing_new() {
-    let mut stage = Stage::open(Mode::Cluster).await;
-    let first = stage.client();
-    let run = first.submit_to(STALLS_ONCE).await;
-    let mut watcher = first.watch(&run, None).await;
-    watcher.until("output.delta").await;
-    // A submit whose body is still on its way.
-    let body = json!({"prompt": PROMPT}).to_string();
-    let head = format!(
-        "POST /mcp/v1/request HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         connection: close\r\nexpect: 100-continue\r\n\r\n",
-        body.len()
-    );
-    let address = first.origin().strip_prefix("http://").expect("a URL");
-    let mut socket = TcpStream::connect(address).await.expect("connected");
-    socket.write_all(head.as_bytes()).await.expect("sent");
-    let mut hundred = [0; 25];
-    socket.read_exact(&mut hundred).await.expect("read");
-    assert_eq!(&hundred, b"HTTP/1.1 100 Continue\r\n\r\n");
+cluster_modes! {
+    async fn an_api_sends_watchers_elsewhere_and_takes_nothing_new(mode: Mode) {
+        let mut stage = Stage::open(mode).await;
+        let first = stage.client();
+        let run = first.submit_to(STALLS_ONCE).await;
+        let mut watcher = first.watch(&run, None).await;
+        watcher.until("output.delta").await;
+        // A submit whose body is still on its way.
+        let body = json!({"prompt": PROMPT}).to_string();
+        let head = format!(
+            "POST /mcp/v1/request HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+             connection: close\r\nexpect: 100-continue\r\n\r\n",
+            body.len()
+        );
+        let address = first.origin().strip_prefix("http://").expect("a URL");
+        let mut socket = TcpStream::connect(address).await.expect("connected");
+        socket.write_all(head.as_bytes()).await.expect("sent");
+        let mut hundred = [0; 25];
+        socket.read_exact(&mut hundred).await.expect("read");
+        assert_eq!(&hundred, b"HTTP/1.1 100 Continue\r\n\r\n");
 
-    let second = stage.start_api().await;
-    stage.apis[0].signal("TERM");
-    assert_eq!(watcher.closed().await, 1013);
-    socket.write_all(body.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    soon("an answer", socket.read_to_string(&mut answer))
-        .await
-        .expect("read");
-    assert!(
-        answer.starts_with("HTTP/1.1 503 ") && answer.contains("\"draining\""),
-        "{answer}"
-    );
-    assert!(answer.contains("\r\nretry-after: "), "{answer}");
-    let gone = stage.apis.remove(0).finish().await;
-    assert!(gone.success(), "{gone}");
+        let second = stage.start_api().await;
+        stage.apis[0].signal("TERM");
+        assert_eq!(watcher.closed().await, 1013);
+        socket.write_all(body.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        soon("an answer", socket.read_to_string(&mut answer))
+            .await
+            .expect("read");
+        assert!(
+            answer.starts_with("HTTP/1.1 503 ") && answer.contains("\"draining\""),
+            "{answer}"
+        );
+        assert!(answer.contains("\r\nretry-after: "), "{answer}");
+        let gone = stage.apis.remove(0).finish().await;
+        assert!(gone.success(), "{gone}");
 
-    // Watchers come back elsewhere with their cursor, and the refused submit left nothing behind.
-    let mut elsewhere = second.watch(&run, watcher.last().as_deref()).await;
-    stage.kill_executor_and_replace().await;
-    elsewhere.until("run.succeeded").await;
-    assert_eq!(elsewhere.next().await, Frame::Closed(1000));
-    assert_eq!(
-        stage.database().number("SELECT count(*) FROM mcp_request").await,
-        1
-    );
-    stage.close().await;
+        // Watchers come back elsewhere with their cursor, and the refused submit left nothing behind.
+        let mut elsewhere = second.watch(&run, watcher.last().as_deref()).await;
+        stage.kill_executor_and_replace().await;
+        elsewhere.until("run.succeeded").await;
+        assert_eq!(elsewhere.next().await, Frame::Closed(1000));
+        assert_eq!(
+            stage.database().number("SELECT count(*) FROM mcp_request").await,
+            1
+        );
+        stage.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

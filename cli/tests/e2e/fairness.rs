@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::json;
 
-use crate::stage::{Client, Mode, Stage, both_modes, soon};
+use crate::stage::{Client, Mode, Stage, all_modes, soon};
 
 const SLOTS: usize = 4;
 const DEPTH: usize = 10_000;
@@ -86,10 +86,10 @@ async fn calls_until(stage: &Stage, acme: &Client, model: &str, after: u64) -> u
     }
 }
 
-both_modes! {
+all_modes! {
     async fn ten_thousand_runs_of_one_tenant_do_not_keep_another_waiting(mode: Mode) {
         let slots = SLOTS.to_string();
-        let settings = [KEYS, ("MCP_SLOTS", slots.as_str()), ("RUST_LOG", "warn,worker::incarnation=info")];
+        let settings = [KEYS, ("MCP_SLOTS", slots.as_str()), ("RUST_LOG", "warn,worker::incarnation=info,mcpctl=info")];
         let mut stage = Stage::empty(mode, &settings).await;
         stage.start_api().await;
         let admin = stage.client();
@@ -97,12 +97,12 @@ both_modes! {
         flood(&acme, HOLD, DEPTH).await;
         let single = "sim:fault=stall_headers,key=early";
         let run = beta.submit_to(single).await;
-        if mode == Mode::Cluster {
+        if mode.is_cluster() {
             assert_eq!(queued(&admin).await, DEPTH as u64 + 1);
             stage.start_worker().await;
         }
         // Embedded, the worker was there all the time and took what it could before the single run came.
-        let before = if mode == Mode::Cluster { 0 } else { SLOTS };
+        let before = if mode.is_cluster() { 0 } else { SLOTS };
         let calls = calls_until(&stage, &acme, single, 0).await;
         assert!(calls <= before + 2 * SLOTS, "{calls}");
         replace(&stage, &beta, &run).await;
@@ -123,7 +123,7 @@ both_modes! {
 
     async fn a_single_run_overtakes_a_flood_at_full_speed(mode: Mode) {
         let slots = SLOTS.to_string();
-        let settings = [KEYS, ("MCP_SLOTS", slots.as_str()), ("RUST_LOG", "warn,worker::incarnation=info")];
+        let settings = [KEYS, ("MCP_SLOTS", slots.as_str()), ("RUST_LOG", "warn,worker::incarnation=info,mcpctl=info")];
         let stage = Stage::with(mode, &settings).await;
         let admin = stage.client();
         let (acme, beta) = (admin.with_key(ACME), admin.with_key(BETA));

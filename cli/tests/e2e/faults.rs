@@ -8,7 +8,7 @@ use simulator::{SimulatorConfig, expected_text};
 use tokio::net::TcpListener;
 
 use crate::stage::client::{answer, assert_sound, kinds};
-use crate::stage::{Client, Mode, Stage, both_modes};
+use crate::stage::{Client, Mode, Stage, all_modes};
 
 const PROMPT: &str = "Tell me something";
 
@@ -291,7 +291,7 @@ impl Case {
     }
 }
 
-both_modes! {
+all_modes! {
     async fn every_fault_ends_as_it_should(mode: Mode) {
         let stage = Stage::open(mode).await;
         let client = stage.client();

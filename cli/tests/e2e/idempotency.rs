@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::stage::client::Reply;
-use crate::stage::{Client, Mode, Stage, both_modes};
+use crate::stage::{Client, Mode, Stage, all_modes};
 
 const KEYS: (&str, &str) = (
     "MCP_API_KEYS",
@@ -31,10 +31,10 @@ fn replayed(reply: &Reply) -> bool {
         .is_some_and(|value| value == "true")
 }
 
-both_modes! {
+all_modes! {
     async fn a_hundred_submits_with_one_key_are_one_run(mode: Mode) {
         let mut stage = Stage::with(mode, &[KEYS]).await;
-        if mode == Mode::Cluster {
+        if mode.is_cluster() {
             stage.start_api().await;
         }
         let doors: Vec<Client> = (0..stage.apis.len())

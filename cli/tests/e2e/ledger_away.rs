@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::stage::client::{PROMPT, answer, assert_sound, parsed};
 use crate::stage::postgres::{Postgres, Stop};
 use crate::stage::wire::Wire;
-use crate::stage::{Client, Database, Frame, Mode, Stage, Watcher, soon};
+use crate::stage::{Client, Database, Frame, Mode, Namespace, Stage, Watcher, cluster_modes, soon};
 
 /// Of each of the three processes.
 const CONNECTIONS: usize = 6;
@@ -27,11 +27,12 @@ const LATE: u64 = 3;
 const STREAMS: u64 = 10;
 
 /// An API and two workers on a server of their own.
-async fn open(settings: &[(&str, &str)]) -> (Postgres, Stage) {
+async fn open(mode: Mode, settings: &[(&str, &str)]) -> (Postgres, Stage) {
     let postgres = Postgres::start().await;
     let database = Database::create_on(postgres.url()).await;
-    let mut stage = Stage::on(database, settings).await;
-    assert_eq!(stage.mode, Mode::Cluster);
+    let namespace = (mode == Mode::Redis).then(Namespace::create);
+    let mut stage = Stage::on(database, namespace, settings).await;
+    assert_eq!(stage.mode, mode);
     stage.start_api().await;
     stage.start_worker().await;
     stage.start_worker().await;
@@ -248,8 +249,8 @@ async fn assert_away(client: &Client, run: &str) {
     assert_eq!(client.get("/healthz").await.status, StatusCode::OK);
 }
 
-async fn a_short_outage(how: Stop) {
-    let (postgres, stage) = open(&[("MCP_LEASE_MS", LONG_LEASE)]).await;
+async fn a_short_outage(mode: Mode, how: Stop) {
+    let (postgres, stage) = open(mode, &[("MCP_LEASE_MS", LONG_LEASE)]).await;
     let client = stage.client();
     let mut load = Load::start(&client);
     load.accepted(2 * CLIENTS).await;
@@ -286,106 +287,104 @@ async fn a_short_outage(how: Stop) {
     stage.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_short_outage_costs_nobody_a_second_call() {
-    a_short_outage(Stop::Fast).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nor_does_a_crash_of_the_server() {
-    a_short_outage(Stop::Immediate).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn after_an_outage_longer_than_the_lease_runs_go_on_and_end_once() {
-    let (postgres, mut stage) = open(&[]).await;
-    let client = stage.client();
-    let mut load = Load::start(&client);
-    load.accepted(2 * CLIENTS).await;
-    let mut streams = Vec::new();
-    for index in 0..STREAMS {
-        let model = format!("sim:tokens=30,fault=stall,after=5,times=1,key=stream-{index}");
-        let run = client.submit_to(&model).await;
-        let mut watcher = client.watch(&run, None).await;
-        watcher.until("output.delta").await;
-        streams.push((run, watcher));
+cluster_modes! {
+    async fn a_short_outage_costs_nobody_a_second_call(mode: Mode) {
+        a_short_outage(mode, Stop::Fast).await;
     }
 
-    postgres.stop(Stop::Fast);
-    load.refused(&client).await;
-    // Both workers give up by their own clocks, and with their runs the calls.
-    for worker in &mut stage.workers {
-        worker.log_with("beginning again as a new incarnation").await;
+    async fn nor_does_a_crash_of_the_server(mode: Mode) {
+        a_short_outage(mode, Stop::Immediate).await;
     }
-    soon("no open call", stage.simulator.wait_for(|stats| stats.open == 0)).await;
-    let connections = postgres.connections();
-    postgres.start_again();
 
-    load.accepted(2 * CLIENTS).await;
-    let checks = streams.into_iter().map(async |(run, watcher)| {
-        let events = assert_answered(&client, &run, Some(watcher), 30).await;
-        let starts: Vec<_> = events
-            .iter()
-            .filter(|event| event["type"] == "attempt.started")
-            .collect();
-        assert_eq!(starts.len(), 2, "{run}");
-        assert_eq!(starts[1]["data"]["void_after"], "0-1");
-    });
-    join_all(checks).await;
-    let runs = load.stop().await + STREAMS;
-    assert_nothing_lost_or_doubled(&stage, runs).await;
-    // Only what was running when the ledger went away was executed again, once.
-    let calls = stage.simulator.stats().requests;
-    assert!(
-        (runs + STREAMS..=runs + STREAMS + CLIENTS).contains(&calls),
-        "{calls} calls for {runs} runs"
-    );
-    let came = postgres.connections() - connections;
-    assert!(came <= 3 * CONNECTIONS + 10, "{came} connections");
-    stage.close().await;
-}
+    async fn after_an_outage_longer_than_the_lease_runs_go_on_and_end_once(mode: Mode) {
+        let (postgres, mut stage) = open(mode, &[]).await;
+        let client = stage.client();
+        let mut load = Load::start(&client);
+        load.accepted(2 * CLIENTS).await;
+        let mut streams = Vec::new();
+        for index in 0..STREAMS {
+            let model = format!("sim:tokens=30,fault=stall,after=5,times=1,key=stream-{index}");
+            let run = client.submit_to(&model).await;
+            let mut watcher = client.watch(&run, None).await;
+            watcher.until("output.delta").await;
+            streams.push((run, watcher));
+        }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_is_away_as_well() {
-    let (postgres, stage) = open(&[("MCP_LEASE_MS", LONG_LEASE), ("MCP_DATABASE_TIMEOUT_MS", "1000")]).await;
-    let client = stage.client();
-    let mut load = Load::start(&client);
-    load.accepted(2 * CLIENTS).await;
-    let streams = stream(&client, 150).await;
+        postgres.stop(Stop::Fast);
+        load.refused(&client).await;
+        // Both workers give up by their own clocks, and with their runs the calls.
+        for worker in &mut stage.workers {
+            worker.log_with("beginning again as a new incarnation").await;
+        }
+        soon("no open call", stage.simulator.wait_for(|stats| stats.open == 0)).await;
+        let connections = postgres.connections();
+        postgres.start_again();
 
-    postgres.freeze();
-    load.refused(&client).await;
-    assert_away(&client, &streams[0].0).await;
-    all_streams_ended(&stage).await;
-    postgres.thaw();
+        load.accepted(2 * CLIENTS).await;
+        let checks = streams.into_iter().map(async |(run, watcher)| {
+            let events = assert_answered(&client, &run, Some(watcher), 30).await;
+            let starts: Vec<_> = events
+                .iter()
+                .filter(|event| event["type"] == "attempt.started")
+                .collect();
+            assert_eq!(starts.len(), 2, "{run}");
+            assert_eq!(starts[1]["data"]["void_after"], "0-1");
+        });
+        join_all(checks).await;
+        let runs = load.stop().await + STREAMS;
+        assert_nothing_lost_or_doubled(&stage, runs).await;
+        // Only what was running when the ledger went away was executed again, once.
+        let calls = stage.simulator.stats().requests;
+        assert!(
+            (runs + STREAMS..=runs + STREAMS + CLIENTS).contains(&calls),
+            "{calls} calls for {runs} runs"
+        );
+        let came = postgres.connections() - connections;
+        assert!(came <= 3 * CONNECTIONS + 10, "{came} connections");
+        stage.close().await;
+    }
 
-    load.accepted(2 * CLIENTS).await;
-    let checks = streams.into_iter().map(async |(run, watcher)| {
-        assert_answered(&client, &run, Some(watcher), 150).await;
-    });
-    join_all(checks).await;
-    let runs = load.stop().await + STREAMS;
-    assert_nothing_lost_or_doubled(&stage, runs).await;
-    assert_eq!(stage.simulator.stats().requests, runs);
-    stage.close().await;
-}
+    async fn a_server_that_hangs_is_away_as_well(mode: Mode) {
+        let (postgres, stage) = open(mode, &[("MCP_LEASE_MS", LONG_LEASE), ("MCP_DATABASE_TIMEOUT_MS", "1000")]).await;
+        let client = stage.client();
+        let mut load = Load::start(&client);
+        load.accepted(2 * CLIENTS).await;
+        let streams = stream(&client, 150).await;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_that_died_silently_are_replaced() {
-    let server = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL");
-    let server = url::Url::parse(&server).expect("a URL");
-    let wire = Wire::to(&server).await;
-    let database = Database::create_on(wire.through(&server)).await;
-    let mut stage = Stage::on(database, &[("MCP_DATABASE_TIMEOUT_MS", "500")]).await;
-    let client = stage.start_api().await;
-    stage.start_worker().await;
-    let load = Load::start(&client);
-    load.accepted(2 * CLIENTS).await;
+        postgres.freeze();
+        load.refused(&client).await;
+        assert_away(&client, &streams[0].0).await;
+        all_streams_ended(&stage).await;
+        postgres.thaw();
 
-    wire.lose_connections();
-    // Every client's run goes all the way again: accepted, claimed, written down, watched, and then the next one.
-    load.accepted(3 * CLIENTS).await;
-    let runs = load.stop().await;
-    assert_nothing_lost_or_doubled(&stage, runs).await;
-    stage.close().await;
+        load.accepted(2 * CLIENTS).await;
+        let checks = streams.into_iter().map(async |(run, watcher)| {
+            assert_answered(&client, &run, Some(watcher), 150).await;
+        });
+        join_all(checks).await;
+        let runs = load.stop().await + STREAMS;
+        assert_nothing_lost_or_doubled(&stage, runs).await;
+        assert_eq!(stage.simulator.stats().requests, runs);
+        stage.close().await;
+    }
+
+    async fn connections_that_died_silently_are_replaced(mode: Mode) {
+        let server = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL");
+        let server = url::Url::parse(&server).expect("a URL");
+        let wire = Wire::to(&server).await;
+        let database = Database::create_on(wire.through(&server)).await;
+        let namespace = (mode == Mode::Redis).then(Namespace::create);
+        let mut stage = Stage::on(database, namespace, &[("MCP_DATABASE_TIMEOUT_MS", "500")]).await;
+        let client = stage.start_api().await;
+        stage.start_worker().await;
+        let load = Load::start(&client);
+        load.accepted(2 * CLIENTS).await;
+
+        wire.lose_connections();
+        // Every client's run goes all the way again: accepted, claimed, written down, watched, and then the next one.
+        load.accepted(3 * CLIENTS).await;
+        let runs = load.stop().await;
+        assert_nothing_lost_or_doubled(&stage, runs).await;
+        stage.close().await;
+    }
 }

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::stage::client::{Reply, assert_sound, kinds};
-use crate::stage::{Client, Mode, Stage, both_modes, soon};
+use crate::stage::{Client, Mode, Stage, all_modes, soon};
 
 const KEYS: (&str, &str) = (
     "MCP_API_KEYS",
@@ -48,7 +48,7 @@ async fn release(client: &Client, holders: &[String]) {
     }
 }
 
-both_modes! {
+all_modes! {
     async fn a_full_queue_refuses_and_takes_again_when_it_has_drained(mode: Mode) {
         let limits = [KEYS, ("MCP_SLOTS", "1"), ("MCP_MAX_QUEUED_PER_TENANT", "3"), ("MCP_MAX_QUEUED", "5")];
         let stage = Stage::with(mode, &limits).await;
@@ -85,7 +85,7 @@ both_modes! {
     async fn a_tenant_runs_no_more_than_it_may_and_gets_all_of_it_back(mode: Mode) {
         let limits = [KEYS, ("MCP_SLOTS", "8"), ("MCP_MAX_RUNNING_PER_TENANT", "3")];
         let mut stage = Stage::with(mode, &limits).await;
-        if mode == Mode::Cluster {
+        if mode.is_cluster() {
             stage.start_worker().await;
         }
         let admin = stage.client();

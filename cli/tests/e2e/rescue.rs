@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::stage::client::{PROMPT, answer, assert_sound, kinds, parsed, plot};
-use crate::stage::{Mode, Stage, Watcher, both_modes};
+use crate::stage::{Mode, Stage, Watcher, all_modes};
 
 /// The log of a run whose executor died in mid-stream.
 const REWOUND: [&str; 10] = [
@@ -47,7 +47,7 @@ fn assert_rewound(events: &[Value]) {
     assert_eq!(answer(events).text, Stage::text(30));
 }
 
-both_modes! {
+all_modes! {
     async fn in_mid_stream_the_answer_is_rewound_and_given_once(mode: Mode) {
         let mut stage = Stage::open(mode).await;
         let client = stage.client();
@@ -161,7 +161,7 @@ both_modes! {
 
     async fn a_run_that_kills_its_worker_ten_times_is_given_up(mode: Mode) {
         let mut stage = Stage::with(mode, &[("MCP_LEASE_MS", "800")]).await;
-        if mode == Mode::Cluster {
+        if mode.is_cluster() {
             // Somebody is always there to notice.
             stage.start_worker().await;
         }
@@ -197,7 +197,7 @@ async fn kill_holder(stage: &mut Stage, run: &str, watcher: Watcher, worker: &Va
             stage.kill_executor_and_replace().await;
             stage.client().watch(run, watcher.last().as_deref()).await
         }
-        Mode::Cluster => {
+        Mode::Cluster | Mode::Redis => {
             let worker = worker.as_str().expect("an id");
             let holds = |process: &crate::stage::Process| process.log().contains(worker);
             let holder = stage.workers.iter().position(holds).expect("a process of ours");

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::stage::client::{answer, assert_sound, kinds, parsed};
-use crate::stage::{Mode, Stage, both_modes, soon};
+use crate::stage::{Mode, Stage, all_modes, cluster_modes, soon};
 
-both_modes! {
+all_modes! {
     async fn a_prompt_is_answered_streamed_and_kept(mode: Mode) {
         let stage = Stage::open(mode).await;
         let client = stage.client();
@@ -51,27 +51,28 @@ both_modes! {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_watcher_goes_on_at_another_api_after_the_first_was_killed() {
-    let mut stage = Stage::open(Mode::Cluster).await;
-    let second = stage.start_api().await;
-    let first = stage.client_of(0);
-    let run = first.submit_to("sim:tokens=60,pace=20ms").await;
-    let mut watcher = first.watch(&run, None).await;
-    watcher.until("output.delta").await;
-    stage.apis[0].kill().await;
-    let mut seen = loop {
-        if watcher.next().await == crate::stage::Frame::Broken {
-            break watcher.seen().to_vec();
-        }
-    };
-    let after = parsed(&seen).last().unwrap()["cursor"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    seen.extend(second.watch(&run, Some(&after)).await.rest().await);
-    assert_eq!(seen, second.watch(&run, None).await.rest().await);
-    assert_sound(&parsed(&seen));
-    assert_eq!(second.result(&run).await["text"], answer(&parsed(&seen)).text);
-    stage.close().await;
+cluster_modes! {
+    async fn a_watcher_goes_on_at_another_api_after_the_first_was_killed(mode: Mode) {
+        let mut stage = Stage::open(mode).await;
+        let second = stage.start_api().await;
+        let first = stage.client_of(0);
+        let run = first.submit_to("sim:tokens=60,pace=20ms").await;
+        let mut watcher = first.watch(&run, None).await;
+        watcher.until("output.delta").await;
+        stage.apis[0].kill().await;
+        let mut seen = loop {
+            if watcher.next().await == crate::stage::Frame::Broken {
+                break watcher.seen().to_vec();
+            }
+        };
+        let after = parsed(&seen).last().unwrap()["cursor"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        seen.extend(second.watch(&run, Some(&after)).await.rest().await);
+        assert_eq!(seen, second.watch(&run, None).await.rest().await);
+        assert_sound(&parsed(&seen));
+        assert_eq!(second.result(&run).await["text"], answer(&parsed(&seen)).text);
+        stage.close().await;
+    }
 }

@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 
 use crate::stage::client::answer;
-use crate::stage::{Client, Mode, Stage, both_modes, soon};
+use crate::stage::{Client, Mode, Stage, all_modes, soon};
 
 /// So many that keeping for each of them what was said would be far above the bound.
 const WATCHERS: usize = 100;
@@ -81,7 +81,7 @@ async fn watched(mode: Mode, reading: bool) -> (u64, usize) {
     (cost, frames.iter().map(String::len).sum())
 }
 
-both_modes! {
+all_modes! {
     async fn watchers_that_never_read_cost_a_bounded_amount(mode: Mode) {
         let (reading, _) = watched(mode, true).await;
         let (stuck, said) = watched(mode, false).await;

@@ -49,6 +49,14 @@ impl Client {
         }
     }
 
+    /// The same, with another process.
+    pub(crate) fn at(&self, origin: String) -> Self {
+        Self {
+            origin,
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }

@@ -3,8 +3,13 @@
 
 pub(crate) mod client;
 mod database;
+mod namespace;
+mod ports;
 pub(crate) mod postgres;
 mod process;
+pub(crate) mod proxy;
+pub(crate) mod redis;
+mod resp;
 pub(crate) mod wire;
 
 use std::time::Duration;
@@ -15,6 +20,7 @@ use tempfile::TempDir;
 
 pub(crate) use client::{Client, Frame, Watcher};
 pub(crate) use database::Database;
+pub(crate) use namespace::Namespace;
 pub(crate) use process::{Command, Process};
 
 /// No test needs as long as this; whoever waits for longer waits in vain.
@@ -38,6 +44,15 @@ pub(crate) enum Mode {
     Embedded,
     /// `mcpctl api` and `mcpctl worker` on Postgres.
     Cluster,
+    /// The same, with Redis as their fast path.
+    Redis,
+}
+
+impl Mode {
+    /// Whether APIs and workers are processes of their own.
+    pub(crate) fn is_cluster(self) -> bool {
+        self != Self::Embedded
+    }
 }
 
 /// An installation.
@@ -55,7 +70,7 @@ pub(crate) struct Stage {
 
 enum Place {
     Folder(TempDir),
-    Database(Database),
+    Database(Database, Option<Namespace>),
 }
 
 impl Stage {
@@ -68,7 +83,7 @@ impl Stage {
     pub(crate) async fn with(mode: Mode, settings: &[(&str, &str)]) -> Self {
         let mut stage = Self::empty(mode, settings).await;
         stage.start_api().await;
-        if mode == Mode::Cluster {
+        if mode.is_cluster() {
             stage.start_worker().await;
         }
         stage
@@ -78,14 +93,19 @@ impl Stage {
     pub(crate) async fn empty(mode: Mode, settings: &[(&str, &str)]) -> Self {
         let place = match mode {
             Mode::Embedded => Place::Folder(tempfile::tempdir().expect("a folder")),
-            Mode::Cluster => Place::Database(Database::create().await),
+            Mode::Cluster => Place::Database(Database::create().await, None),
+            Mode::Redis => Place::Database(Database::create().await, Some(Namespace::create())),
         };
         Self::at(place, settings).await
     }
 
-    /// A cluster on this database; no process yet.
-    pub(crate) async fn on(database: Database, settings: &[(&str, &str)]) -> Self {
-        Self::at(Place::Database(database), settings).await
+    /// A cluster on this database and, if there is one, this Redis; no process yet.
+    pub(crate) async fn on(
+        database: Database,
+        namespace: Option<Namespace>,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        Self::at(Place::Database(database, namespace), settings).await
     }
 
     async fn at(place: Place, settings: &[(&str, &str)]) -> Self {
@@ -105,14 +125,21 @@ impl Stage {
         ];
         let mode = match &place {
             Place::Folder(_) => Mode::Embedded,
-            Place::Database(database) => {
+            Place::Database(database, namespace) => {
                 all.push(("DATABASE_URL".to_owned(), database.url().to_owned()));
                 all.push((
                     "MCP_HASH_KEY".to_owned(),
                     "0123456789abcdef0123456789abcdef".to_owned(),
                 ));
                 all.push(("MCP_DATABASE_CONNECTIONS".to_owned(), "6".to_owned()));
-                Mode::Cluster
+                match namespace {
+                    None => Mode::Cluster,
+                    Some(namespace) => {
+                        all.push(("REDIS_URL".to_owned(), namespace.url().to_owned()));
+                        all.push(("MCP_REDIS_PREFIX".to_owned(), namespace.prefix().to_owned()));
+                        Mode::Redis
+                    }
+                }
             }
         };
         all.extend(
@@ -134,7 +161,7 @@ impl Stage {
             apis: Vec::new(),
             workers: Vec::new(),
         };
-        if mode == Mode::Cluster {
+        if mode.is_cluster() {
             let migrated = stage.command(&["migrate"]).finish().await;
             assert!(migrated.success(), "migrate: {migrated}");
         }
@@ -159,7 +186,7 @@ impl Stage {
                 let data = folder.path().to_str().expect("a readable path");
                 self.command(&["up", "--port", "0", "--data", data])
             }
-            Place::Database(_) => self.command(&["api", "--port", "0"]),
+            Place::Database(..) => self.command(&["api", "--port", "0"]),
         };
         command.with(settings)
     }
@@ -192,10 +219,16 @@ impl Stage {
 
     /// The same, with more settings.
     pub(crate) async fn start_worker_with(&mut self, settings: &[(&str, &str)]) {
-        assert_eq!(self.mode, Mode::Cluster, "embedded, the worker is in the process");
-        let mut process = self.command(&["worker"]).with(settings).start();
+        let mut process = self.recipe().worker().with(settings).start();
         process.log_with("worker registered").await;
+        process.origin = Some(health_of(&mut process).await);
         self.workers.push(process);
+    }
+
+    /// What it takes to start more workers without the stage.
+    pub(crate) fn recipe(&self) -> Recipe {
+        assert!(self.mode.is_cluster(), "embedded, the worker is in the process");
+        Recipe(self.settings.clone())
     }
 
     /// The client of the latest API; an admin's, if there are keys.
@@ -212,7 +245,7 @@ impl Stage {
     pub(crate) fn executor(&mut self) -> &mut Process {
         match self.mode {
             Mode::Embedded => self.apis.last_mut().expect("a process"),
-            Mode::Cluster => self.workers.last_mut().expect("a worker"),
+            Mode::Cluster | Mode::Redis => self.workers.last_mut().expect("a worker"),
         }
     }
 
@@ -223,7 +256,7 @@ impl Stage {
             Mode::Embedded => {
                 self.start_api().await;
             }
-            Mode::Cluster => self.start_worker().await,
+            Mode::Cluster | Mode::Redis => self.start_worker().await,
         }
     }
 
@@ -244,7 +277,7 @@ impl Stage {
     /// Reads a run to its end after something was killed: with the same watcher where its API lives, else with another
     /// one that goes on from its cursor. Returns everything both saw.
     pub(crate) async fn read_on(&self, run: &str, watcher: Watcher) -> Vec<String> {
-        if self.mode == Mode::Cluster {
+        if self.mode.is_cluster() {
             return watcher.rest().await;
         }
         let mut seen = watcher.broken().await;
@@ -262,8 +295,16 @@ impl Stage {
     /// The database of a cluster.
     pub(crate) fn database(&self) -> &Database {
         match &self.place {
-            Place::Database(database) => database,
+            Place::Database(database, _) => database,
             Place::Folder(_) => panic!("embedded"),
+        }
+    }
+
+    /// What is in Redis of a cluster that has one.
+    pub(crate) fn namespace(&self) -> &Namespace {
+        match &self.place {
+            Place::Database(_, Some(namespace)) => namespace,
+            _ => panic!("without Redis"),
         }
     }
 
@@ -272,12 +313,11 @@ impl Stage {
         for mut process in self.workers.drain(..).chain(self.apis.drain(..)) {
             process.kill().await;
         }
-        if let Place::Database(database) = self.place {
-            database.drop().await;
-        }
+        self.place.remove().await;
     }
 
-    /// Takes everything down, and sees that nothing is left: no run queued or running, no provider call open.
+    /// Takes everything down, and sees that nothing is left: no run queued or running, no provider call open, and in
+    /// Redis nothing about any run.
     pub(crate) async fn close(mut self) {
         let client = self.client();
         soon("an empty queue", async {
@@ -305,17 +345,78 @@ impl Stage {
             self.simulator.wait_for(|stats| stats.open == 0),
         )
         .await;
+        if let Place::Database(_, Some(namespace)) = &self.place {
+            // Whoever fell back in silence would pass every other test.
+            let processes = self.workers.iter_mut().chain(&mut self.apis);
+            for process in processes.filter_map(|process| process.runs().then_some(process)) {
+                let origin = process.origin.clone().expect("an origin");
+                until_redis_is(true, &client.at(origin)).await;
+            }
+            namespace.emptied().await;
+        }
         for process in self.workers.drain(..).chain(self.apis.drain(..)) {
             process.stop().await;
         }
-        if let Place::Database(database) = self.place {
+        self.place.remove().await;
+    }
+}
+
+/// The settings of an installation.
+pub(crate) struct Recipe(Vec<(String, String)>);
+
+impl Recipe {
+    /// The command that starts a worker. It serves its metrics.
+    pub(crate) fn worker(&self) -> Command {
+        Command::mcpctl(&["worker", "--health-port", "0"], &self.0)
+    }
+}
+
+impl Place {
+    async fn remove(self) {
+        if let Self::Database(database, namespace) = self {
             database.drop().await;
+            if let Some(namespace) = namespace {
+                namespace.drop().await;
+            }
         }
     }
 }
 
-/// One test, told once, played in both modes.
-macro_rules! both_modes {
+/// Where a worker that has registered serves its health and metrics.
+pub(crate) async fn health_of(worker: &mut Process) -> String {
+    let line = worker.log_with("health and metrics").await;
+    let port = line.rsplit(':').next().expect("a port").trim();
+    format!("http://127.0.0.1:{port}")
+}
+
+/// Whether a process goes by way of Redis at this moment; none when it does not answer.
+pub(crate) async fn is_redis_up(process: &Client) -> Option<bool> {
+    let request = process.request(reqwest::Method::GET, "/metrics");
+    let reply = process.try_send(request).await.ok()?;
+    let metrics = reply.body.as_str().unwrap_or_default();
+    let value = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("mcp_redis_up "));
+    Some(value.unwrap_or_else(|| panic!("it does not tell: {}", reply.body)) == "1")
+}
+
+/// Waits until a process goes by way of Redis, or does without.
+pub(crate) async fn until_redis_is(up: bool, process: &Client) {
+    let told = if up {
+        "Redis is in use"
+    } else {
+        "Redis is not in use"
+    };
+    soon(told, async {
+        while is_redis_up(process).await != Some(up) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+/// One test, told once, played in every mode.
+macro_rules! all_modes {
     ($( $(#[$attribute:meta])* async fn $name:ident($mode:ident: Mode) $body:block )*) => {
         $(
             mod $name {
@@ -334,8 +435,40 @@ macro_rules! both_modes {
                 async fn cluster() {
                     play(Mode::Cluster).await;
                 }
+
+                $(#[$attribute])*
+                #[tokio::test(flavor = "multi_thread")]
+                async fn redis() {
+                    play(Mode::Redis).await;
+                }
             }
         )*
     };
 }
-pub(crate) use both_modes;
+pub(crate) use all_modes;
+
+/// One test that needs processes of their own, told once, played without Redis and with it.
+macro_rules! cluster_modes {
+    ($( $(#[$attribute:meta])* async fn $name:ident($mode:ident: Mode) $body:block )*) => {
+        $(
+            mod $name {
+                use super::*;
+
+                async fn play($mode: Mode) $body
+
+                $(#[$attribute])*
+                #[tokio::test(flavor = "multi_thread")]
+                async fn cluster() {
+                    play(Mode::Cluster).await;
+                }
+
+                $(#[$attribute])*
+                #[tokio::test(flavor = "multi_thread")]
+                async fn redis() {
+                    play(Mode::Redis).await;
+                }
+            }
+        )*
+    };
+}
+pub(crate) use cluster_modes;

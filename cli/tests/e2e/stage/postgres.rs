@@ -4,15 +4,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use shared::domain::RunId;
 use tempfile::TempDir;
 
+use super::ports;
+
 /// Where Debian keeps the programs, a folder for each major version.
 const DEBIAN: &str = "/usr/lib/postgresql";
-/// Ports below those that the kernel hands out: nobody takes ours while the server is away.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// How a server is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +76,7 @@ impl Postgres {
         fs::write(data.join("postgresql.conf"), settings).expect("written");
         // A port that was seen free may be taken a moment later, so the server itself tries.
         for _ in 0..50 {
-            server.port = next_port();
+            server.port = ports::next();
             if server.launch().status.success() {
                 return server;
             }
@@ -216,14 +215,6 @@ impl Drop for Postgres {
             self.run("pg_ctl", &["stop", "--pgdata=data", "--mode=immediate"]);
         }
     }
-}
-
-/// A port that was not given out before, so that nobody gets the one of a server that is stopped.
-fn next_port() -> u16 {
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    let count = u32::from(PORTS.end - PORTS.start);
-    let next = std::process::id().wrapping_mul(101) + GIVEN.fetch_add(1, Ordering::Relaxed);
-    PORTS.start + u16::try_from(next % count).expect("smaller than a port")
 }
 
 fn text(path: &Path) -> &str {

@@ -114,6 +114,11 @@ impl Process {
         self.log.line_with(part, &self.log).await
     }
 
+    /// The same, where the process may end without ever saying it.
+    pub(crate) async fn says_or_ends(&mut self, part: &str) -> bool {
+        soon(part, self.log.find(part)).await.is_some()
+    }
+
     /// Everything logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.text()
@@ -125,12 +130,7 @@ impl Process {
 
     /// Sends a signal: `STOP`, `CONT`, `TERM`, ...
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        let sent = std::process::Command::new("kill")
-            .args([&format!("-{name}"), &pid])
-            .status()
-            .expect("kill runs");
-        assert!(sent.success(), "kill -{name} {pid}");
+        signal(self.pid(), name);
     }
 
     /// Waits for its end and for all it said.
@@ -150,6 +150,11 @@ impl Process {
         self.child.kill().await.expect("killed");
     }
 
+    /// Whether it has not ended.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("a status").is_none()
+    }
+
     /// Waits for it to end by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         soon("the end of the process", self.child.wait())
@@ -159,7 +164,7 @@ impl Process {
 
     /// SIGTERM, and a clean end. A process that was killed before is fine.
     pub(crate) async fn stop(mut self) {
-        if self.child.try_wait().expect("a status").is_some() {
+        if !self.runs() {
             return;
         }
         self.signal("TERM");
@@ -167,6 +172,15 @@ impl Process {
         assert!(status.success(), "{status}\n{}", self.log());
         assert!(!self.log().contains("panicked"), "{}", self.log());
     }
+}
+
+/// Sends a signal to a process that is there.
+pub(super) fn signal(pid: u32, name: &str) {
+    let sent = std::process::Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .status()
+        .expect("kill runs");
+    assert!(sent.success(), "kill -{name} {pid}");
 }
 
 impl Drop for Process {
@@ -184,13 +198,13 @@ impl Drop for Process {
 }
 
 /// Lines as they come.
-struct Lines {
+pub(super) struct Lines {
     lines: Arc<Mutex<Vec<String>>>,
     read: watch::Receiver<(usize, bool)>,
 }
 
 impl Lines {
-    fn read(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
+    pub(super) fn read(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (progress, read) = watch::channel((0, false));
         let kept = Arc::clone(&lines);
@@ -206,7 +220,7 @@ impl Lines {
         Self { lines, read }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         self.lines.lock().expect("no panic while locked").join("\n")
     }
 
@@ -218,6 +232,18 @@ impl Lines {
     }
 
     async fn line_with(&self, part: &str, log: &Self) -> String {
+        match soon(part, self.find(part)).await {
+            Some(line) => line,
+            None => panic!(
+                "the process ended without saying `{part}`:\n{}\n{}",
+                self.text(),
+                log.text()
+            ),
+        }
+    }
+
+    /// The first line that contains this; none when the stream ended without it.
+    pub(super) async fn find(&self, part: &str) -> Option<String> {
         let found = || {
             self.lines
                 .lock()
@@ -227,24 +253,14 @@ impl Lines {
                 .cloned()
         };
         let mut read = self.read.clone();
-        let waiting = async {
-            loop {
-                if let Some(line) = found() {
-                    return Some(line);
-                }
-                if read.borrow_and_update().1 {
-                    return found();
-                }
-                read.changed().await.ok()?;
+        loop {
+            if let Some(line) = found() {
+                return Some(line);
             }
-        };
-        match soon(part, waiting).await {
-            Some(line) => line,
-            None => panic!(
-                "the process ended without saying `{part}`:\n{}\n{}",
-                self.text(),
-                log.text()
-            ),
+            if read.borrow_and_update().1 {
+                return found();
+            }
+            read.changed().await.ok()?;
         }
     }
 }
