@@ -123,6 +123,18 @@ pub trait Rebuild: Send + Sync {
     /// When not all of them were taken.
     async fn restore(&self, hints: &[Hint]) -> Result<(), HintsAway>;
 
+    /// Hints that are not due yet, in the order in which they will be, `limit` of them after the first `skip`.
+    ///
+    /// # Errors
+    /// When it cannot be said now.
+    async fn delayed(&self, skip: usize, limit: usize) -> Result<Vec<Hint>, HintsAway>;
+
+    /// Drops hints of runs that ended while they waited: nobody would ask about them before they are due.
+    ///
+    /// # Errors
+    /// When hints cannot be kept now.
+    async fn forget(&self, hints: &[Hint]) -> Result<(), HintsAway>;
+
     /// Ends a rebuild after everything queued was restored; whether that counts. It does not when hints were emptied,
     /// or another rebuild was begun, in between.
     ///

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 pub(crate) struct Asked {
     /// Questions about many runs: which, and of which there was news.
     pub(crate) tails: Vec<(Vec<RunId>, Vec<RunId>)>,
+    /// Questions about one run.
+    pub(crate) entries: usize,
     /// Questions of any kind that were not answered.
     pub(crate) failures: usize,
 }
@@ -53,6 +55,7 @@ impl Probe {
 #[async_trait]
 impl Log for Probe {
     async fn entries(&self, run: RunId, after: Cursor, limit: u32) -> Result<Vec<LogEntry>, LedgerError> {
+        self.asked.send_modify(|asked| asked.entries += 1);
         let answer = self.log.entries(run, after, limit).await;
         self.note(&answer);
         answer

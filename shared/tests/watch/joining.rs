@@ -4,11 +4,13 @@ use futures_util::FutureExt as _;
 use shared::domain::{Cursor, EventType, LogEntry};
 use shared::ledger::CancelOutcome;
 
+use crate::fixture::new_run;
 use crate::life::Life;
 use crate::stage::{Stage, next, to_the_end, until};
 
 crate::contract!(
     history_goes_over_into_live,
+    who_accepts_a_run_watches_it_without_reading_it_back,
     from_every_cursor_comes_the_rest,
     watchers_who_join_at_different_moments_see_the_same,
     a_replay_is_the_live_view_byte_for_byte,
@@ -32,6 +34,21 @@ async fn history_goes_over_into_live(s: &Stage<'_>) {
         assert_eq!(next(&mut watcher).await, s.log_after(life.run, before).await[0]);
         assert_eq!(watcher.last(), life.last);
     }
+}
+
+async fn who_accepts_a_run_watches_it_without_reading_it_back(s: &Stage<'_>) {
+    let run = new_run("acme");
+    let expected = s.watch.expect(run.id).await;
+    let mut life = Life::of(s, run).await;
+    let queued = s.whole_log(life.run).await.remove(0);
+    let mut watcher = expected.accepted(queued.clone());
+    assert_eq!(next(&mut watcher).await, queued);
+    life.claim().await;
+    life.write(&["a"]).await;
+    life.succeed().await;
+    let rest = to_the_end(&mut watcher).await;
+    assert_eq!(rest, s.log_after(life.run, Cursor::QUEUED).await);
+    assert_eq!(s.probe.look(|asked| asked.entries), 0, "the feed brought all of it");
 }
 
 async fn from_every_cursor_comes_the_rest(s: &Stage<'_>) {

@@ -2,7 +2,7 @@
 
 use shared::domain::{Cursor, LogEntry, RequeueReason, RunId, Timestamp, WorkerId};
 use shared::feed::Commit;
-use shared::ledger::{Claimed, Then, Write, WriteOutcome};
+use shared::ledger::{Claimed, NewRun, Then, Write, WriteOutcome};
 
 use crate::fixture::{delta, new_run, requeue, success};
 use crate::stage::Stage;
@@ -19,9 +19,14 @@ pub(crate) struct Life<'a> {
 impl<'a> Life<'a> {
     /// A queued run.
     pub(crate) async fn begin(stage: &'a Stage<'a>) -> Self {
+        Self::of(stage, new_run("acme")).await
+    }
+
+    /// This run, queued.
+    pub(crate) async fn of(stage: &'a Stage<'a>, run: NewRun) -> Self {
         Self {
             stage,
-            run: stage.accept(new_run("acme")).await,
+            run: stage.accept(run).await,
             last: Cursor::QUEUED,
             holder: None,
         }

@@ -1,11 +1,14 @@
-//! Hints that were lost: goes through the queue, page by page, and offers what it finds. In no hurry while hints are
+//! Hints that were lost, and hints that have become pointless: goes through the queue, page by page, and offers what it
+//! finds; then through what waits in Redis for its time, and drops what has ended meanwhile. In no hurry while hints are
 //! complete but for a few; without a pause after they came up empty.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use shared::dispatch::{Completeness, Hint, HintsAway, Rebuild, RebuildId};
+use shared::domain::RunId;
 use shared::ledger::{Backlog, LedgerError, QueuedRun};
 use tokio::time::Instant;
 
@@ -124,11 +127,30 @@ impl Hints {
                 self.next_pass = Instant::now() + PASS;
             }
             if self.page().await? {
-                return Ok(());
+                return self.tidy().await;
             }
             tokio::time::sleep(PACE).await;
         }
         Ok(())
+    }
+
+    /// Drops hints of runs that ended while they waited for another try.
+    async fn tidy(&self) -> Result<(), Undone> {
+        let mut kept = 0;
+        loop {
+            let delayed = self.rebuild.delayed(kept, PAGE as usize).await?;
+            let runs: Vec<RunId> = delayed.iter().map(|hint| hint.run).collect();
+            let queued = self.backlog.queued(&runs, None).await?;
+            let queued: HashSet<(RunId, u32)> = queued.iter().map(|run| (run.run, run.epoch)).collect();
+            let over = |hint: &Hint| !queued.contains(&(hint.run, hint.epoch));
+            let (over, fresh): (Vec<Hint>, Vec<Hint>) = delayed.into_iter().partition(over);
+            self.rebuild.forget(&over).await?;
+            kept += fresh.len();
+            if runs.len() < PAGE as usize {
+                return Ok(());
+            }
+            tokio::time::sleep(PACE).await;
+        }
     }
 }
 

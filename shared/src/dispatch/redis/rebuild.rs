@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{OFFERED_AT_ONCE, RedisDispatch};
+use super::{OFFERED_AT_ONCE, RedisDispatch, entry};
 use crate::dispatch::{Completeness, Hint, HintsAway, Rebuild, RebuildId};
 use crate::redis_link::LinkError;
 
@@ -36,6 +36,24 @@ impl Rebuild for RedisDispatch {
     async fn restore(&self, hints: &[Hint]) -> Result<(), HintsAway> {
         for some in hints.chunks(OFFERED_AT_ONCE) {
             self.scripts.offer(&self.link, some).await?;
+        }
+        Ok(())
+    }
+
+    async fn delayed(&self, skip: usize, limit: usize) -> Result<Vec<Hint>, HintsAway> {
+        let mut range = redis::cmd("ZRANGE");
+        range
+            .arg(self.scripts.key("delayed"))
+            .arg(skip)
+            .arg(skip + limit.max(1) - 1);
+        let entries: Vec<Vec<u8>> = self.link.query(&range).await?;
+        Ok(entries.iter().filter_map(|entry| entry::decode(entry)).collect())
+    }
+
+    async fn forget(&self, hints: &[Hint]) -> Result<(), HintsAway> {
+        for some in hints.chunks(OFFERED_AT_ONCE) {
+            let over: Vec<Vec<u8>> = some.iter().map(entry::encode).collect();
+            self.scripts.conclude(&self.link, &over, Vec::new()).await?;
         }
         Ok(())
     }
