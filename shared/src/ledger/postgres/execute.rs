@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{Connection as _, PgConnection, Row};
 use uuid::Uuid;
 
 use super::{Postgres, count, int, millis};
@@ -263,6 +263,21 @@ impl<'a> Closes<'a> {
     }
 }
 
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+/// Claims while nobody else claims for the same tenants.
+async fn claim_locked(
+    connection: &mut PgConnection,
+    lock: Query<'_>,
+    claim: Query<'_>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    lock.execute(&mut *transaction).await?;
+    let rows = claim.fetch_all(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(rows)
+}
+
 #[async_trait]
 impl Execute for Postgres {
     async fn register(&self, worker: &NewWorker, lease: Duration) -> Result<Timestamp, LedgerError> {
@@ -301,21 +316,20 @@ impl Execute for Postgres {
             .bind(tenant_limit.map(i64::from))
             .bind(worker.to_string())
             .bind(Cursor::QUEUED.to_string());
-        let rows = if tenant_limit.is_some() {
-            self.within(async {
-                let mut transaction = self.pool.begin().await?;
-                sqlx::query(LOCK_TENANTS)
-                    .bind(&ids)
-                    .execute(&mut *transaction)
-                    .await?;
-                let rows = query.fetch_all(&mut *transaction).await?;
-                transaction.commit().await?;
-                Ok(rows)
+        let rows = self
+            .within(async {
+                let mut ride = self.claiming.enter(&self.pool).await?;
+                let rows = match tenant_limit {
+                    None => query.fetch_all(&mut *ride).await,
+                    Some(_) => {
+                        let lock = sqlx::query(LOCK_TENANTS).bind(&ids);
+                        claim_locked(&mut ride, lock, query).await
+                    }
+                };
+                ride.end(&rows);
+                rows
             })
-            .await?
-        } else {
-            self.within(query.fetch_all(&self.pool)).await?
-        };
+            .await?;
         rows.iter().map(claimed).collect()
     }
 
@@ -356,7 +370,14 @@ impl Execute for Postgres {
                 .bind(closes.result(|result| result.failure.as_ref().map(|failure| failure.message.as_str())))
                 .bind(closes.result(|result| result.failure.as_ref().map(|failure| failure.retryable)));
         }
-        let rows = self.within(query.fetch_all(&self.pool)).await?;
+        let rows = self
+            .within(async {
+                let mut ride = self.appending.enter(&self.pool).await?;
+                let rows = query.fetch_all(&mut *ride).await;
+                ride.end(&rows);
+                rows
+            })
+            .await?;
         let mut mine: HashMap<(Uuid, i32), WriteOutcome> = HashMap::with_capacity(rows.len());
         for row in rows {
             mine.insert((row.try_get(0)?, row.try_get(1)?), written(&row)?);

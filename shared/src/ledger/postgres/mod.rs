@@ -9,6 +9,7 @@
 mod backlog;
 mod execute;
 mod gate;
+mod lane;
 mod log;
 mod partitions;
 #[cfg(test)]
@@ -27,10 +28,12 @@ use tokio::time::timeout;
 use super::LedgerError;
 use crate::config::PostgresConfig;
 use gate::Gate;
+use lane::Lane;
 
 /// How long to wait for a connection. The pool knocks again and again in that time when the server refuses: callers
-/// should hear soon that it is away, and do their own waiting.
-const ACQUIRE: Duration = Duration::from_secs(2);
+/// should hear soon that it is away, and do their own waiting. Long enough for a connection to be made on a machine that
+/// is busy.
+const ACQUIRE: Duration = Duration::from_secs(5);
 
 /// How long a connection that comes back to the pool may take to answer; and how long one that replaces it may take to
 /// stand, and the pause before the next try.
@@ -39,6 +42,12 @@ const RELEASE: Duration = Duration::from_secs(2);
 /// The Postgres backend.
 pub(super) struct Postgres {
     pool: PgPool,
+    /// Of the API's accepting task.
+    accepting: Lane,
+    /// Of the worker's claim loop.
+    claiming: Lane,
+    /// Of the worker's writer.
+    appending: Lane,
     timeout: Duration,
     gate: Gate,
 }
@@ -53,6 +62,8 @@ impl Postgres {
             })?;
         let options = options.application_name("mcpctl").statement_cache_capacity(200);
         let again = options.clone();
+        let lane = || Lane::new(options.clone());
+        let (accepting, claiming, appending) = (lane(), lane(), lane());
         let pool = PgPoolOptions::new()
             .max_connections(config.connections)
             .acquire_timeout(config.statement_timeout.min(ACQUIRE))
@@ -66,6 +77,9 @@ impl Postgres {
             .await?;
         Ok(Self {
             pool,
+            accepting,
+            claiming,
+            appending,
             timeout: config.statement_timeout,
             gate: Gate::open(),
         })

@@ -105,7 +105,14 @@ impl Postgres {
             .bind(column(runs, |run| run.spec.as_str()))
             .bind(column(runs, |run| run.metadata.as_deref()))
             .bind(column(runs, |run| run.queued_data().to_string()));
-        let rows = self.within(query.fetch_all(&self.pool)).await?;
+        let rows = self
+            .within(async {
+                let mut ride = self.accepting.enter(&self.pool).await?;
+                let rows = query.fetch_all(&mut *ride).await;
+                ride.end(&rows);
+                rows
+            })
+            .await?;
         let mut created: std::collections::HashMap<Uuid, i64> =
             std::collections::HashMap::with_capacity(rows.len());
         for row in rows {
