@@ -112,14 +112,16 @@ impl AppState {
         let admission = Admission::new(config.hash_key, config.depth, provider, ledger.reader.clone());
         let admission = Arc::new(admission);
         let acceptor = Acceptor::spawn(Arc::clone(&ledger.submit), Arc::clone(&offer), &tracker);
+        let watch = Watch::new(Arc::clone(&ledger.log), feed.subscribe);
         Self {
-            watch: Watch::new(Arc::clone(&ledger.log), feed.subscribe),
             intake: Intake::new(
                 Arc::clone(&admission),
                 acceptor,
                 ledger.reader.clone(),
+                watch.clone(),
                 drain.clone(),
             ),
+            watch,
             canceller: Canceller::new(Arc::clone(&ledger.submit), offer, feed.publish),
             budget: BodyBudget::new(config.max_body_bytes),
             gate: Gate::new(&config.keys),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, gauge};
-use shared::domain::{Status, Timestamp};
+use shared::domain::{Cursor, EventType, LogEntry, Status, Timestamp};
 use shared::ledger::{AcceptOutcome, NewRun, Reader, RunRecord};
 use shared::telemetry::vocabulary;
+use shared::watch::{Watch, Watcher};
 
 use crate::acceptor::Acceptor;
 use crate::admission::{Admission, ChatRequest, Origin};
@@ -21,16 +22,29 @@ pub(crate) struct Intake {
     admission: Arc<Admission>,
     acceptor: Acceptor,
     reader: Reader,
+    watch: Watch,
     drain: Drain,
 }
 
 /// A run that is in the ledger.
-#[derive(Debug, Clone)]
 pub(crate) struct Submitted {
     /// As it is now.
     pub(crate) run: RunRecord,
     /// Whether it was there before.
     pub(crate) replayed: bool,
+    /// Its log from the beginning, if it is new and was to be watched.
+    pub(crate) watcher: Option<Watcher>,
+}
+
+impl Submitted {
+    /// A run that an earlier request made.
+    const fn before(run: RunRecord) -> Self {
+        Self {
+            run,
+            replayed: true,
+            watcher: None,
+        }
+    }
 }
 
 impl Intake {
@@ -38,17 +52,19 @@ impl Intake {
         admission: Arc<Admission>,
         acceptor: Acceptor,
         reader: Reader,
+        watch: Watch,
         drain: Drain,
     ) -> Self {
         Self {
             admission,
             acceptor,
             reader,
+            watch,
             drain,
         }
     }
 
-    /// Takes in one run. `held` is the share of the body budget that its request takes.
+    /// Takes in one run, and watches it if so wished. `held` is the share of the body budget that its request takes.
     ///
     /// # Errors
     /// The problem to answer with. Nothing of a refused request is in the ledger; after `ledger_unavailable` that is
@@ -58,6 +74,7 @@ impl Intake {
         request: ChatRequest,
         origin: Origin,
         held: Held,
+        watched: bool,
     ) -> Result<Submitted, Problem> {
         if self.drain.is_draining() {
             return Err(Problem::draining());
@@ -69,16 +86,30 @@ impl Intake {
             Err(full) => return self.accepted_before(&run).await?.ok_or_else(|| full.into()),
         };
         tracing::Span::current().record("run", tracing::field::display(run.id));
-        let draft = Draft::of(&run);
-        match self.acceptor.accept(run, place, held).await? {
+        let draft = Draft::of(&run, watched);
+        let watching = async {
+            if watched {
+                Some(self.watch.expect(draft.record.id).await)
+            } else {
+                None
+            }
+        };
+        let (expected, accepted) = tokio::join!(watching, self.acceptor.accept(run, place, held));
+        match accepted? {
             AcceptOutcome::Accepted { created_at } => {
-                let run = draft.recorded_at(created_at);
+                let (run, queued) = draft.recorded_at(created_at);
                 measure(&run);
-                Ok(Submitted { run, replayed: false })
+                Ok(Submitted {
+                    run,
+                    replayed: false,
+                    watcher: expected
+                        .zip(queued)
+                        .map(|(expected, queued)| expected.accepted(queued)),
+                })
             }
             AcceptOutcome::Duplicate(run) => {
                 let run = self.reader.run(run).await?.ok_or_else(Problem::run_not_found)?;
-                Ok(Submitted { run, replayed: true })
+                Ok(Submitted::before(run))
             }
             AcceptOutcome::KeyReused(_) => Err(key_reused()),
             AcceptOutcome::Refused(why) => {
@@ -94,9 +125,7 @@ impl Intake {
             return Ok(None);
         };
         match self.reader.idempotent(&run.tenant, &idempotency.key).await? {
-            Some((run, body_hmac)) if body_hmac == idempotency.body_hmac => {
-                Ok(Some(Submitted { run, replayed: true }))
-            }
+            Some((run, body_hmac)) if body_hmac == idempotency.body_hmac => Ok(Some(Submitted::before(run))),
             Some(_) => Err(key_reused()),
             None => Ok(None),
         }
@@ -109,15 +138,16 @@ fn key_reused() -> Problem {
         .field("idempotency-key")
 }
 
-/// A run's row as it is right after it was accepted, but for the moment, which the database says: reading it back
-/// would cost a query per submit.
+/// A run's row, and the first entry of its log if that is wanted, as they are right after it was accepted, but for the
+/// moment, which the database says: reading them back would cost queries per submit.
 struct Draft {
     record: RunRecord,
+    queued: Option<Arc<str>>,
     deadline: Option<Duration>,
 }
 
 impl Draft {
-    fn of(run: &NewRun) -> Self {
+    fn of(run: &NewRun, watched: bool) -> Self {
         let unset = Timestamp::from_millis(0);
         let record = RunRecord {
             id: run.id,
@@ -145,18 +175,26 @@ impl Draft {
         };
         Self {
             record,
+            queued: watched.then(|| run.queued_data()),
             deadline: run.deadline,
         }
     }
 
-    fn recorded_at(self, moment: Timestamp) -> RunRecord {
+    fn recorded_at(self, moment: Timestamp) -> (RunRecord, Option<LogEntry>) {
         let deadline_at = self.deadline.map(|deadline| moment.plus(deadline));
-        RunRecord {
+        let run = RunRecord {
             created_at: moment,
             not_before: moment,
             deadline_at,
             ..self.record
-        }
+        };
+        let queued = self.queued.map(|data| LogEntry {
+            cursor: Cursor::QUEUED,
+            kind: EventType::RunQueued,
+            at: moment,
+            data,
+        });
+        (run, queued)
     }
 }
 

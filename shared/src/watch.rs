@@ -58,6 +58,22 @@ impl Watch {
         Self { recheck, ..self }
     }
 
+    /// Makes ready to watch a run that is not in the ledger yet: who accepts it has its history at hand, and need not
+    /// read it back.
+    pub async fn expect(&self, run: RunId) -> Expected {
+        Expected(Watcher {
+            log: Arc::clone(&self.log),
+            subscription: self.feed.subscribe(run, Cursor::QUEUED).await,
+            run,
+            recheck: self.recheck,
+            last: Cursor::START,
+            ended: false,
+            pending: VecDeque::new(),
+            live: true,
+            pause: PAUSE,
+        })
+    }
+
     /// Watches an existing run from after a cursor that its log issued, or from the start.
     ///
     /// # Errors
@@ -82,6 +98,19 @@ impl Watch {
             live: false,
             pause: PAUSE,
         })
+    }
+}
+
+/// A run that may come to be.
+pub struct Expected(Watcher);
+
+impl Expected {
+    /// It came to be, and this is its first entry, as the ledger has it: watches from before it.
+    #[must_use]
+    pub fn accepted(self, queued: LogEntry) -> Watcher {
+        let mut watcher = self.0;
+        watcher.pending.push_back(queued);
+        watcher
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Environment {
 }
 
 /// Names with our prefix that belong to the command line or to the tests.
-const FOREIGN: [&str; 2] = ["MCP_SERVER", "MCP_API_KEY"];
+const FOREIGN: [&str; 3] = ["MCP_SERVER", "MCP_API_KEY", "MCP_THREADS"];
 
 impl Environment {
     /// The process's own environment. Empty values count as unset.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use shared::domain::{Cursor, RunId};
 use shared::ledger::{Ledger, RunRecord};
 use shared::telemetry::vocabulary;
-use shared::watch::Watch;
+use shared::watch::{Watch, WatchError, Watcher};
 
 use super::representation::Representation;
 use super::run_body::{self, RunBody};
@@ -51,6 +51,12 @@ pub(super) enum Wish {
     OnceEnded(Duration),
     /// Its log, as it is written.
     Log,
+}
+
+impl Wish {
+    const fn watches(self) -> bool {
+        !matches!(self, Self::AtOnce)
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Wish {
@@ -132,7 +138,9 @@ pub(super) async fn submit(
         idempotency_key,
         trace,
     };
-    let submitted = intake.submit(body.into_request()?, origin, held).await?;
+    let submitted = intake
+        .submit(body.into_request()?, origin, held, wish.watches())
+        .await?;
     Ok(answering.answer(submitted, wish).await)
 }
 
@@ -166,11 +174,15 @@ impl FromRef<AppState> for Answering {
 
 impl Answering {
     async fn answer(self, submitted: Submitted, wish: Wish) -> Response {
-        let Submitted { run, replayed } = submitted;
+        let Submitted {
+            run,
+            replayed,
+            watcher,
+        } = submitted;
         let location = HeaderValue::try_from(run_body::path(run.id));
         let mut response = match wish {
-            Wish::Log => self.log(run).await,
-            Wish::OnceEnded(patience) => self.once_ended(run, patience).await,
+            Wish::Log => self.log(run, watcher).await,
+            Wish::OnceEnded(patience) => self.once_ended(run, watcher, patience).await,
             Wish::AtOnce => accepted(run),
         };
         if let Ok(location) = location {
@@ -184,8 +196,16 @@ impl Answering {
         response
     }
 
-    async fn log(self, run: RunRecord) -> Response {
-        match self.watch.open(run.id, Cursor::START).await {
+    /// The run's log from its beginning, also where nothing was made ready for a new run.
+    async fn watcher(&self, run: RunId, ready: Option<Watcher>) -> Result<Watcher, WatchError> {
+        match ready {
+            Some(watcher) => Ok(watcher),
+            None => self.watch.open(run, Cursor::START).await,
+        }
+    }
+
+    async fn log(self, run: RunRecord, watcher: Option<Watcher>) -> Response {
+        match self.watcher(run.id, watcher).await {
             Ok(watcher) => sse::sse_response(watcher, self.drain),
             Err(error) => {
                 tracing::warn!(run = %run.id, %error, "accepted, but cannot be watched");
@@ -194,8 +214,8 @@ impl Answering {
         }
     }
 
-    async fn once_ended(self, run: RunRecord, patience: Duration) -> Response {
-        match self.wait(run.id, patience).await {
+    async fn once_ended(self, run: RunRecord, watcher: Option<Watcher>, patience: Duration) -> Response {
+        match self.wait(run.id, watcher, patience).await {
             Ok(response) => response,
             Err(problem) => {
                 tracing::warn!(run = %run.id, code = problem.code().as_str(), "accepted, but cannot be read");
@@ -204,8 +224,13 @@ impl Answering {
         }
     }
 
-    async fn wait(self, run: RunId, patience: Duration) -> Result<Response, Problem> {
-        let watcher = self.watch.open(run, Cursor::START).await?;
+    async fn wait(
+        self,
+        run: RunId,
+        watcher: Option<Watcher>,
+        patience: Duration,
+    ) -> Result<Response, Problem> {
+        let watcher = self.watcher(run, watcher).await?;
         outcome::ended(watcher, patience, &self.drain).await;
         let run = self
             .ledger
