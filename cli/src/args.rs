@@ -1,6 +1,7 @@
 //! The grammar of the command line: which commands there are, and the options that several of them share. The
 //! options of one command stand beside it. Nothing is done here.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +65,16 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Threads that were asked for; none where the runtime may choose.
+    pub(crate) const fn threads(&self) -> Option<NonZeroUsize> {
+        match self {
+            Self::Up(args) => Some(args.threads.threads),
+            Self::Api(args) => Some(args.threads.threads),
+            Self::Worker(args) => Some(args.threads.threads),
+            _ => None,
+        }
+    }
+
     /// How the command was asked to print; errors are printed so, too.
     pub(crate) fn format(&self) -> Format {
         match self {
@@ -79,6 +90,14 @@ impl Command {
             Self::Up(_) | Self::Api(_) | Self::Worker(_) | Self::Migrate(_) | Self::Openapi => Format::Text,
         }
     }
+}
+
+/// How many threads a role works on.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct ThreadsArg {
+    /// Threads of this process; one costs the least CPU per run, and more processes scale as well as more threads
+    #[arg(long, env = "MCP_THREADS", value_name = "N", default_value_t = NonZeroUsize::MIN)]
+    pub(crate) threads: NonZeroUsize,
 }
 
 /// How a command prints.

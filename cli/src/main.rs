@@ -10,10 +10,12 @@ mod exit;
 mod output;
 mod roles;
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use tokio::runtime::Builder;
 
 use crate::args::{Cli, Command};
 use crate::exit::CliError;
@@ -23,10 +25,18 @@ fn main() -> anyhow::Result<ExitCode> {
     let _scenario = fail::FailScenario::setup();
     let command = Cli::parse().command;
     let format = command.format();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime")?;
+    let runtime = match command.threads().map(NonZeroUsize::get) {
+        Some(1) => Builder::new_current_thread(),
+        Some(threads) => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+        None => Builder::new_multi_thread(),
+    }
+    .enable_all()
+    .build()
+    .context("cannot start the async runtime")?;
     let outcome = runtime.block_on(run(command));
     // Not dropped: that would wait for a write to a pipe that nobody reads, after Ctrl-C too.
     runtime.shutdown_background();

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::paths::Paths;
 use super::signals::Signals;
 use super::start;
-use crate::args::Format;
+use crate::args::{Format, ThreadsArg};
 use crate::exit::CliError;
 use crate::output::Screen;
 
@@ -21,6 +21,8 @@ pub(crate) struct ApiArgs {
     /// The port; 0 takes any that is free
     #[arg(long, default_value_t = 8000)]
     pub(crate) port: u16,
+    #[command(flatten)]
+    pub(crate) threads: ThreadsArg,
 }
 
 pub(crate) async fn run(args: ApiArgs) -> Result<(), CliError> {

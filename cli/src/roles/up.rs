@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::signals::Signals;
 use super::{embedded, start};
-use crate::args::Format;
+use crate::args::{Format, ThreadsArg};
 use crate::exit::CliError;
 use crate::output::{SIMULATED, Screen};
 
@@ -27,6 +27,8 @@ pub(crate) struct UpArgs {
     /// The port on 127.0.0.1; 0 takes any that is free
     #[arg(long, default_value_t = 8000)]
     pub(crate) port: u16,
+    #[command(flatten)]
+    pub(crate) threads: ThreadsArg,
 }
 
 pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {

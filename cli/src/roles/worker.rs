@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::paths::Paths;
 use super::signals::Signals;
 use super::start;
+use crate::args::ThreadsArg;
 use crate::exit::CliError;
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -21,6 +22,8 @@ pub(crate) struct WorkerArgs {
     /// Serve health and metrics on this port of all addresses; without it no port is opened
     #[arg(long, value_name = "N")]
     pub(crate) health_port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) threads: ThreadsArg,
 }
 
 pub(crate) async fn run(args: WorkerArgs) -> Result<(), CliError> {
