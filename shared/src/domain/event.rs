@@ -1,6 +1,6 @@
 //! What may stand in a run's log. An entry's `data` is JSON text, written once and handed on byte for byte.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -26,10 +26,21 @@ impl LogEntry {
     /// The entry in the public form `{cursor,type,at,data}`, the same on every surface and at every replay.
     #[must_use]
     pub fn to_json(&self) -> String {
-        format!(
-            r#"{{"cursor":"{}","type":"{}","at":"{}","data":{}}}"#,
-            self.cursor, self.kind, self.at, self.data
-        )
+        let mut json = String::with_capacity(96 + self.data.len());
+        self.write_json(&mut json);
+        json
+    }
+
+    /// The same at the end of a text.
+    pub fn write_json(&self, text: &mut String) {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            r#"{{"cursor":"{}","type":"{}","at":"{}","data":"#,
+            self.cursor, self.kind, self.at
+        );
+        text.push_str(&self.data);
+        text.push('}');
     }
 
     /// The event it stands for.

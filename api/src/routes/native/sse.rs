@@ -5,27 +5,41 @@
 //! and one page of the watcher, and nobody waits for it.
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 use shared::domain::LogEntry;
 use shared::watch::Watcher;
+use tokio::time::timeout;
 
 use super::watching::Presence;
 use crate::drain::Drain;
 
 /// A comment is sent after so much silence, so that no proxy takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// After a broken connection the client waits so long before it comes back.
-const RETRY: Duration = Duration::from_secs(1);
-/// Asks nginx and those who copied it not to collect the answer before handing it on.
-const UNBUFFERED: (HeaderName, HeaderValue) = (
-    HeaderName::from_static("x-accel-buffering"),
-    HeaderValue::from_static("no"),
-);
+/// After a broken connection the client waits so long before it comes back, in milliseconds.
+const OPENING: &str = "retry: 1000\n\n";
+const DISMISSAL: &str = ": draining: come back with Last-Event-ID\nretry: 1000\n\n";
+const SILENCE: &str = ":\n\n";
+/// The last one asks nginx and those who copied it not to collect the answer before handing it on.
+const HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    (
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    ),
+];
+/// What is at hand is written in one piece of up to about so many bytes.
+const PIECE: usize = 64 * 1024;
 
 /// Everything the watcher brings, until the terminal event or until this process drains.
 pub(crate) fn sse_response(watcher: Watcher, drain: Drain) -> Response {
@@ -43,14 +57,11 @@ fn respond(first: Option<LogEntry>, watcher: Watcher, drain: Drain, keep_alive: 
         first,
         watcher,
         drain,
+        keep_alive,
         _presence: Presence::new("sse"),
     };
-    let events = Sse::new(stream::unfold(reading, Reading::next));
-    (
-        [UNBUFFERED],
-        events.keep_alive(KeepAlive::new().interval(keep_alive)),
-    )
-        .into_response()
+    let pieces = stream::unfold(reading, Reading::next);
+    (HEADERS, Body::from_stream(pieces)).into_response()
 }
 
 #[derive(Clone, Copy)]
@@ -59,8 +70,8 @@ enum Stage {
     Opening,
     /// Entries are sent as they come.
     Telling,
-    /// The client was told to come back.
-    Dismissed,
+    /// The last entry was sent, or the client was told to come back.
+    Over,
 }
 
 struct Reading {
@@ -68,29 +79,29 @@ struct Reading {
     first: Option<LogEntry>,
     watcher: Watcher,
     drain: Drain,
+    keep_alive: Duration,
     _presence: Presence,
 }
 
 impl Reading {
-    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
-        let event = match self.stage {
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        let piece = match self.stage {
             Stage::Opening => {
                 self.stage = Stage::Telling;
-                Event::default().retry(RETRY)
+                Bytes::from_static(OPENING.as_bytes())
             }
-            Stage::Telling => match self.entry().await {
-                Told::Entry(entry) => event_of(&entry),
-                Told::End => return None,
-                Told::Draining => {
-                    self.stage = Stage::Dismissed;
-                    Event::default()
-                        .retry(RETRY)
-                        .comment("draining: come back with Last-Event-ID")
+            Stage::Telling => match timeout(self.keep_alive, self.entry()).await {
+                Ok(Told::Entry(entry)) => self.piece(&entry).await,
+                Ok(Told::End) => return None,
+                Ok(Told::Draining) => {
+                    self.stage = Stage::Over;
+                    Bytes::from_static(DISMISSAL.as_bytes())
                 }
+                Err(_) => Bytes::from_static(SILENCE.as_bytes()),
             },
-            Stage::Dismissed => return None,
+            Stage::Over => return None,
         };
-        Some((Ok(event), self))
+        Some((Ok(piece), self))
     }
 
     async fn entry(&mut self) -> Told {
@@ -103,6 +114,20 @@ impl Reading {
             entry = self.watcher.next() => entry.map_or(Told::End, Told::Entry),
         }
     }
+
+    /// This entry, and what else is at hand.
+    async fn piece(&mut self, entry: &LogEntry) -> Bytes {
+        let mut piece = String::with_capacity(256 + entry.data.len());
+        write(&mut piece, entry);
+        while self.watcher.buffered() > 0 && piece.len() < PIECE {
+            // Does not wait: it is buffered.
+            match self.watcher.next().await {
+                Some(entry) => write(&mut piece, &entry),
+                None => break,
+            }
+        }
+        piece.into()
+    }
 }
 
 enum Told {
@@ -111,11 +136,13 @@ enum Told {
     Draining,
 }
 
-fn event_of(entry: &LogEntry) -> Event {
-    Event::default()
-        .id(entry.cursor.to_string())
-        .event(entry.kind.as_str())
-        .data(entry.to_json())
+/// The entry as an event. JSON is written without line breaks here: inside a text they are escaped.
+fn write(piece: &mut String, entry: &LogEntry) {
+    debug_assert!(!entry.data.contains(['\n', '\r']), "one line of JSON: {entry:?}");
+    // Writing to a String cannot fail.
+    let _ = write!(piece, "id: {}\nevent: {}\ndata: ", entry.cursor, entry.kind);
+    entry.write_json(piece);
+    piece.push_str("\n\n");
 }
 
 #[cfg(test)]

@@ -29,30 +29,38 @@ const LOCK_TENANTS: &str = "
 SELECT pg_advisory_xact_lock(hashtextextended('mcp_tenant:' || tenant, 0))
 FROM (SELECT DISTINCT tenant FROM mcp_request WHERE id = ANY($1) ORDER BY tenant) AS tenants";
 
+/// Rows are looked up by id and by nothing else: `OFFSET 0` and `FOR UPDATE` keep the other conditions outside of the
+/// look-up. On a young table the planner believes every index to be as short as the primary key's, would read a whole
+/// partial index in its place, and keep that plan while the table grows.
 const CLAIM: &str = r#"
 WITH me AS MATERIALIZED (
     SELECT id FROM mcp_worker WHERE id = $2 AND status = 'alive' AND lease_until > mcp_now() FOR KEY SHARE
 ), candidate AS MATERIALIZED (
-    SELECT id, tenant, row_number() OVER (PARTITION BY tenant ORDER BY not_before, id) AS place
-    FROM mcp_request
-    WHERE id = ANY($1) AND status = 'queued' AND not_before <= mcp_now() AND cancel_at IS NULL
-      AND (deadline_at IS NULL OR deadline_at > mcp_now())
+    SELECT run.id, run.tenant, row_number() OVER (PARTITION BY run.tenant ORDER BY run.not_before, run.id) AS place
+    FROM (SELECT DISTINCT UNNEST($1::uuid[]) AS id) AS hint CROSS JOIN LATERAL (
+        SELECT id, tenant, status, not_before, cancel_at, deadline_at FROM mcp_request
+        WHERE mcp_request.id = hint.id OFFSET 0
+    ) AS run
+    WHERE run.status = 'queued' AND run.not_before <= mcp_now() AND run.cancel_at IS NULL
+      AND (run.deadline_at IS NULL OR run.deadline_at > mcp_now())
 ), allowed AS MATERIALIZED (
     SELECT id FROM candidate
     WHERE $3::bigint IS NULL OR place <= $3 - (
         SELECT count(*) FROM mcp_request AS other WHERE other.tenant = candidate.tenant AND other.status = 'running'
     )
 ), picked AS MATERIALIZED (
-    SELECT id FROM mcp_request
-    WHERE id = ANY($1) AND id IN (SELECT id FROM allowed) AND EXISTS (SELECT 1 FROM me)
-      AND status = 'queued' AND not_before <= mcp_now() AND cancel_at IS NULL
-      AND (deadline_at IS NULL OR deadline_at > mcp_now())
-    FOR UPDATE SKIP LOCKED
+    SELECT run.id FROM allowed CROSS JOIN LATERAL (
+        SELECT id, status, not_before, cancel_at, deadline_at FROM mcp_request
+        WHERE mcp_request.id = allowed.id FOR UPDATE SKIP LOCKED
+    ) AS run
+    WHERE EXISTS (SELECT 1 FROM me)
+      AND run.status = 'queued' AND run.not_before <= mcp_now() AND run.cancel_at IS NULL
+      AND (run.deadline_at IS NULL OR run.deadline_at > mcp_now())
 ), claimed AS (
-    UPDATE mcp_request
+    UPDATE mcp_request AS run
     SET status = 'running', epoch = epoch + 1, attempts = attempts + 1, worker_id = $2, claimed_at = mcp_now()
-    WHERE id = ANY($1) AND id IN (SELECT id FROM picked)
-    RETURNING id, kind, tenant, class, task_type, epoch, attempts, retries, on_interruption, deadline_at, created_at,
+    FROM picked WHERE run.id = picked.id
+    RETURNING run.id, kind, tenant, class, task_type, epoch, attempts, retries, on_interruption, deadline_at, created_at,
               claimed_at, spec, trace_parent, simulated
 ), entry AS (
     SELECT claimed.*,
@@ -70,13 +78,16 @@ SELECT id, kind, tenant, class, task_type, epoch, retries, on_interruption, dead
        created_at, claimed_at, spec, trace_parent, simulated, data
 FROM entry ORDER BY created_at, id"#;
 
-/// Entries of runs that go on: the fence is this worker's row, and each run's own epoch.
+/// Entries of runs that go on: the fence is this worker's row, and each run's own epoch. Rows are looked up by id alone,
+/// as in [`CLAIM`].
 const APPEND: &str = "
 WITH me AS MATERIALIZED (
     SELECT id FROM mcp_worker WHERE id = $1 AND status <> 'dead' FOR KEY SHARE
 ), mine AS MATERIALIZED (
-    SELECT id, epoch FROM mcp_request
-    WHERE id = ANY($2) AND status = 'running' AND worker_id = $1 AND EXISTS (SELECT 1 FROM me)
+    SELECT run.id, run.epoch FROM UNNEST($2::uuid[]) AS written(id) CROSS JOIN LATERAL (
+        SELECT id, epoch, status, worker_id FROM mcp_request WHERE mcp_request.id = written.id OFFSET 0
+    ) AS run
+    WHERE run.status = 'running' AND run.worker_id = $1 AND EXISTS (SELECT 1 FROM me)
 ), logged AS (
     INSERT INTO mcp_event (run_id, epoch, seq, type, at, data)
     SELECT entry.run_id, entry.epoch, entry.seq, entry.type, entry.at, entry.data
@@ -87,14 +98,16 @@ WITH me AS MATERIALIZED (
 SELECT id, epoch, NULL::int, NULL::bigint, NULL::text FROM mine";
 
 /// The same, with runs that end or go back to the queue; one that somebody asked to cancel meanwhile does not go back but
-/// ends, by an entry in the epoch after. `id = ANY(…)` beside each join keeps the plan on the index,
-/// also while the table's statistics are young.
+/// ends, by an entry in the epoch after. The epoch alone tells that a run is still as `mine` saw it: whoever moves a run
+/// mints another one.
 const APPEND_AND_CLOSE: &str = r#"
 WITH me AS MATERIALIZED (
     SELECT id FROM mcp_worker WHERE id = $1 AND status <> 'dead' FOR KEY SHARE
 ), mine AS MATERIALIZED (
-    SELECT id, epoch FROM mcp_request
-    WHERE id = ANY($2) AND status = 'running' AND worker_id = $1 AND EXISTS (SELECT 1 FROM me)
+    SELECT run.id, run.epoch FROM UNNEST($2::uuid[]) AS written(id) CROSS JOIN LATERAL (
+        SELECT id, epoch, status, worker_id FROM mcp_request WHERE mcp_request.id = written.id OFFSET 0
+    ) AS run
+    WHERE run.status = 'running' AND run.worker_id = $1 AND EXISTS (SELECT 1 FROM me)
 ), logged AS (
     INSERT INTO mcp_event (run_id, epoch, seq, type, at, data)
     SELECT entry.run_id, entry.epoch, entry.seq, entry.type, entry.at, entry.data
@@ -114,7 +127,7 @@ WITH me AS MATERIALIZED (
         not_before = coalesce(close.not_before, run.not_before),
         finished_at = CASE WHEN close.status = 'queued' AND run.cancel_at IS NULL THEN NULL ELSE mcp_now() END
     FROM close
-    WHERE run.id = ANY($9) AND run.id = close.id AND run.status = 'running' AND run.epoch = close.epoch
+    WHERE run.id = close.id AND run.epoch = close.epoch
     RETURNING run.id, run.epoch, run.cancel_by, run.finished_at, run.simulated,
               close.status = 'queued' AND run.cancel_at IS NOT NULL AS overtaken
 ), cancelled AS MATERIALIZED (

@@ -60,7 +60,12 @@ impl Postgres {
                 // The parser's messages do not repeat the URL, which may hold a password.
                 LedgerError::Refused(format!("DATABASE_URL cannot be read: {error}"))
             })?;
-        let options = options.application_name("mcpctl").statement_cache_capacity(200);
+        let options = options
+            .application_name("mcpctl")
+            .statement_cache_capacity(200)
+            // A statement is planned once, for any arguments. Left to itself Postgres finds our arrays worth a plan of
+            // their own each time, and planning costs more than all the rest.
+            .options([("plan_cache_mode", "force_generic_plan")]);
         let again = options.clone();
         let lane = || Lane::new(options.clone());
         let (accepting, claiming, appending) = (lane(), lane(), lane());
