@@ -96,7 +96,35 @@ pub(crate) struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.running.runs().remove(&self.run);
+        let mut runs = self.running.runs();
+        // A run that was given back may have been claimed here again by now: that place stays.
+        if runs
+            .get(&self.run)
+            .is_some_and(|line| Arc::ptr_eq(&line.reason, &self.line.reason))
+        {
+            runs.remove(&self.run);
+        }
+        drop(runs);
         metrics::gauge!(vocabulary::RUNNING).decrement(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_is_left_by_who_entered_it() {
+        let running = Arc::new(Running::default());
+        let run = RunId::new();
+        let first = running.enter(run);
+        // Given back and claimed again before the first task is gone.
+        let second = running.enter(run);
+        drop(first);
+        assert!(running.has(run));
+        running.stop(run, Stop::Lost);
+        assert_eq!(second.line.stopped().await, Stop::Lost);
+        drop(second);
+        assert!(!running.has(run));
     }
 }

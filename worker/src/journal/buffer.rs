@@ -84,8 +84,13 @@ impl Buffers {
         self.runs().insert(run, buffer);
     }
 
-    pub(super) fn forget(&self, run: RunId) {
-        self.runs().remove(&run);
+    /// Forgets what a claim has appended. The run may have been given back and claimed here again by now: that is another
+    /// epoch, whose buffer stays.
+    pub(super) fn forget(&self, run: RunId, epoch: u32) {
+        let mut runs = self.runs();
+        if runs.get(&run).is_some_and(|buffer| buffer.epoch == epoch) {
+            runs.remove(&run);
+        }
     }
 
     /// Waits until something was appended since the last call. Cancel-safe.
@@ -242,3 +247,22 @@ fn live(runs: &mut HashMap<RunId, Buffer>, run: RunId) -> Result<&mut Buffer, Jo
 
 /// Buffers are shared by reference only.
 pub(super) type Shared = Arc<Buffers>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forgetting_a_claim_leaves_the_next_one_alone() {
+        let buffers = Buffers::default();
+        let run = RunId::new();
+        buffers.open(run, 1, false);
+        // Given back and claimed again before the first task is gone.
+        buffers.open(run, 3, false);
+        buffers.forget(run, 1);
+        let event = Event::OutputDelta(OutputDelta::text("a"));
+        assert_eq!(buffers.push(run, event.clone()), Ok(()));
+        buffers.forget(run, 3);
+        assert_eq!(buffers.push(run, event), Err(JournalError::Fenced));
+    }
+}

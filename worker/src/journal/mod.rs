@@ -61,6 +61,7 @@ impl Journals {
         Journal {
             journals: self.clone(),
             run,
+            epoch,
             answer: Answer::default(),
             visible: false,
         }
@@ -71,6 +72,7 @@ impl Journals {
 pub(crate) struct Journal {
     journals: Journals,
     run: RunId,
+    epoch: u32,
     answer: Answer,
     visible: bool,
 }
@@ -124,6 +126,6 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.journals.buffers.forget(self.run);
+        self.journals.buffers.forget(self.run, self.epoch);
     }
 }
