@@ -35,7 +35,15 @@ impl RedisConfig {
     pub fn read(env: &mut Environment) -> Option<Self> {
         let host = env.text("REDIS_HOST");
         let port: Option<u16> = env.parsed("REDIS_PORT");
-        let prefix = env.text("MCP_REDIS_PREFIX");
+        let prefix = env
+            .text("MCP_REDIS_PREFIX")
+            .unwrap_or_else(|| Self::PREFIX.to_owned());
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+        let prefix_fits = prefix.len() <= 64 && prefix.chars().all(plain);
+        if !prefix_fits {
+            // Braces would choose the hash slot of every key.
+            env.problem("MCP_REDIS_PREFIX: at most 64 letters, digits and - _ . :");
+        }
         let timeout = env.millis("MCP_REDIS_TIMEOUT_MS", Self::TIMEOUT);
         let url = match (env.secret("REDIS_URL"), host) {
             (Some(_), Some(_)) => {
@@ -61,14 +69,7 @@ impl RedisConfig {
             env.problem("REDIS_URL: must begin with redis:// or rediss:// (TLS)");
             return None;
         }
-        let prefix = prefix.unwrap_or_else(|| Self::PREFIX.to_owned());
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-        if prefix.len() > 64 || !prefix.chars().all(plain) {
-            // Braces would choose the hash slot of every key.
-            env.problem("MCP_REDIS_PREFIX: at most 64 letters, digits and - _ . :");
-            return None;
-        }
-        Some(Self { url, prefix, timeout })
+        prefix_fits.then_some(Self { url, prefix, timeout })
     }
 }
 
@@ -103,6 +104,7 @@ mod tests {
             [("REDIS_URL", "http://:hunter2@a"), ("MCP_REDIS_PREFIX", "mcp")],
             [("REDIS_URL", "redis://:hunter2@a"), ("MCP_REDIS_PREFIX", "{x}")],
             [("REDIS_PORT", "6379"), ("MCP_REDIS_PREFIX", "mcp")],
+            [("REDIS_TIMEOUT", ""), ("MCP_REDIS_PREFIX", "{x}")],
         ] {
             let (config, finished) = read(&values);
             assert!(config.is_none(), "{values:?}");
