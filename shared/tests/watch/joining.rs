@@ -48,7 +48,11 @@ async fn who_accepts_a_run_watches_it_without_reading_it_back(s: &Stage<'_>) {
     life.succeed().await;
     let rest = to_the_end(&mut watcher).await;
     assert_eq!(rest, s.log_after(life.run, Cursor::QUEUED).await);
-    assert_eq!(s.probe.look(|asked| asked.entries), 0, "the feed brought all of it");
+    assert_eq!(
+        s.probe.look(|asked| asked.entries),
+        0,
+        "the feed brought all of it"
+    );
 }
 
 async fn from_every_cursor_comes_the_rest(s: &Stage<'_>) {

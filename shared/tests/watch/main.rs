@@ -20,10 +20,6 @@ mod joining;
 mod life;
 mod lossy;
 #[path = "../feed/probe.rs"]
-#[expect(
-    dead_code,
-    reason = "the feed's own suite uses all of its probe, this one a part"
-)]
 mod probe;
 mod schedule;
 mod stage;
