@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use axum::middleware;
+use shared::catalog::CatalogHandle;
 use shared::config::ApiConfig;
 use shared::dispatch::Offer;
-use shared::domain::Price;
 use shared::feed::Feed;
 use shared::ledger::Ledger;
 use shared::telemetry::MetricsHandle;
@@ -36,28 +36,29 @@ pub struct ApiParts {
     pub feed: Feed,
     /// The API's section of the configuration.
     pub config: ApiConfig,
-    /// What is known of the provider that will answer.
-    pub provider: ProviderFacts,
+    /// What is known of the providers that will answer.
+    pub providers: ProviderFacts,
     /// What this process measures; without it `/metrics` has the figures of the queue alone.
     pub metrics: Option<MetricsHandle>,
     /// Takes the API down.
     pub drain: Drain,
 }
 
-/// What the API has to know of the provider: it never calls it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the API has to know of providers: it never calls one, and needs none of their keys.
+#[derive(Debug, Clone)]
 pub struct ProviderFacts {
-    /// The name a `provider_hint` may give.
-    pub name: String,
-    /// What it charges; none when not told.
-    pub price: Option<Price>,
-    /// Whether it is the simulator: said on every run.
-    pub simulated: bool,
+    /// Which there are and what they charge, now and later.
+    pub catalog: CatalogHandle,
+    /// The model that `auto` stands for; none where it is chosen by task type.
+    pub auto: Option<String>,
 }
 
-/// Everything handlers take slices of. None of them takes the whole.
+/// Everything handlers take slices of. None of them takes the whole. It is cloned several times per request, on its way
+/// through the layers: one reference counts for all.
 #[derive(Clone)]
-pub(crate) struct AppState {
+pub(crate) struct AppState(Arc<Slices>);
+
+struct Slices {
     ledger: Ledger,
     watch: Watch,
     canceller: Canceller,
@@ -76,7 +77,7 @@ macro_rules! slices {
         $(
             impl FromRef<AppState> for $slice {
                 fn from_ref(state: &AppState) -> Self {
-                    state.$field.clone()
+                    state.0.$field.clone()
                 }
             }
         )*
@@ -105,15 +106,21 @@ impl AppState {
             offer,
             feed,
             config,
-            provider,
+            providers,
             metrics,
             drain,
         } = parts;
-        let admission = Admission::new(config.hash_key, config.depth, provider, ledger.reader.clone());
+        let admission = Admission::new(
+            config.hash_key,
+            config.depth,
+            providers,
+            ledger.reader.clone(),
+            &tracker,
+        );
         let admission = Arc::new(admission);
         let acceptor = Acceptor::spawn(Arc::clone(&ledger.submit), Arc::clone(&offer), &tracker);
         let watch = Watch::new(Arc::clone(&ledger.log), feed.subscribe);
-        Self {
+        Self(Arc::new(Slices {
             intake: Intake::new(
                 Arc::clone(&admission),
                 acceptor,
@@ -131,14 +138,14 @@ impl AppState {
             metrics,
             drain,
             tracker,
-        }
+        }))
     }
 }
 
 /// Every path of the API over this state.
 pub(crate) fn router(state: AppState) -> axum::Router {
     let (router, _) = routes::router().split_for_parts();
-    let guarded = middleware::from_fn_with_state(state.guard.clone(), guard::admit);
+    let guarded = middleware::from_fn_with_state(state.0.guard.clone(), guard::admit);
     router
         .merge(routes::docs::router(openapi::openapi_json()))
         .fallback(nothing_here)

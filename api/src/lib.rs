@@ -6,12 +6,16 @@
 
 mod acceptor;
 mod admission;
+#[cfg(test)]
+#[path = "../tests/stage/answered.rs"]
+mod answered;
 mod app;
 mod authority;
 mod body;
 mod cancellation;
 mod drain;
 mod figures;
+mod fleet;
 mod guard;
 mod idempotency_key;
 mod intake;

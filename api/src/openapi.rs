@@ -187,6 +187,7 @@ mod tests {
                 "get /health/ready",
                 "get /healthz",
                 "get /mcp/v1/admin/metrics",
+                "get /mcp/v1/admin/providers",
                 "post /mcp/v1/cancel/{id}",
                 "post /mcp/v1/request",
                 "get /mcp/v1/request/{id}",

@@ -131,7 +131,7 @@ mod tests {
 
     use super::*;
     use crate::app::ProviderFacts;
-    use crate::stage::Stage;
+    use crate::stage::{Stage, catalog};
 
     async fn start(
         stage: &Stage,
@@ -152,10 +152,9 @@ mod tests {
                 },
                 pressure: PressureLimits::default(),
             },
-            provider: ProviderFacts {
-                name: "none".to_owned(),
-                price: None,
-                simulated: false,
+            providers: ProviderFacts {
+                catalog: catalog("none", None, false),
+                auto: Some("auto-model".to_owned()),
             },
             metrics: None,
             drain: drain.clone(),

@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Cancel(commands::cancel::CancelArgs),
     /// List runs, the latest first
     List(commands::list::ListArgs),
+    /// Show providers and models, call one for a try, or explain who would be chosen
+    Providers(commands::providers::ProvidersArgs),
     /// Ask an API or a worker whether it is well
     Health(commands::health::HealthArgs),
     /// Start an OpenAI-compatible provider that makes its answers up
@@ -84,6 +86,7 @@ impl Command {
             Self::Tail(args) => args.output.format,
             Self::Cancel(args) => args.output.format,
             Self::List(args) => args.output.format,
+            Self::Providers(args) => args.format(),
             Self::Health(args) => args.output.format,
             Self::Simulate(args) => args.output.format,
             Self::Bench(args) => args.output.format,

@@ -3,6 +3,7 @@
 //! This file only joins the parts: it reads the command line, starts the runtime, and turns what came out of the
 //! command into an exit code. What a command does is said in `commands` and `roles`, never here.
 
+mod allocator;
 mod args;
 mod client;
 mod commands;
@@ -21,6 +22,7 @@ use crate::args::{Cli, Command};
 use crate::exit::CliError;
 
 fn main() -> anyhow::Result<ExitCode> {
+    allocator::decline_huge_pages();
     #[cfg(feature = "failpoints")]
     let _scenario = fail::FailScenario::setup();
     let command = Cli::parse().command;
@@ -61,6 +63,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Tail(args) => commands::tail::run(args).await,
         Command::Cancel(args) => commands::cancel::run(args).await,
         Command::List(args) => commands::list::run(args).await,
+        Command::Providers(args) => commands::providers::run(args).await,
         Command::Health(args) => commands::health::run(args).await,
         Command::Simulate(args) => commands::simulate::run(args).await,
         Command::Bench(args) => commands::bench::run(*args).await,

@@ -4,6 +4,7 @@
 use sea_orm_migration::prelude::*;
 
 mod m20261121_000001_runs;
+mod m20261121_000002_usage;
 
 /// Every migration, in order.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +13,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_runs::Migration)]
+        vec![
+            Box::new(m20261121_000001_runs::Migration),
+            Box::new(m20261121_000002_usage::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

@@ -1,8 +1,9 @@
 //! The foundation both wings stand on. From the ground up: `domain` (pure), `ledger` (the only truth),
 //! `dispatch` and `feed` side by side (hints and committed events, either may lose everything), `watch`
-//! (one ordered stream per run). `config` and `telemetry` stand apart; `redis_link` is the
+//! (one ordered stream per run). `config`, `telemetry` and `catalog` stand apart; `redis_link` is the
 //! connection that the fast forms of `dispatch` and `feed` share. No arrow runs back up.
 
+pub mod catalog;
 pub mod clock;
 pub mod config;
 pub mod dispatch;

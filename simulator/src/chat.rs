@@ -75,7 +75,8 @@ pub(crate) async fn complete(
     response
 }
 
-/// Finds the script and decides what it means for this request. Counts the request if its fault happens N times.
+/// Finds the script and decides what it means for this request. Counts the request if its fault
+/// does not happen every time.
 fn plan(provider: &Provider, headers: &HeaderMap, request: &ChatRequest) -> Result<Plan, Refusal> {
     let of_header = match headers.get(SCRIPT_HEADER) {
         None => None,
@@ -99,9 +100,11 @@ fn plan(provider: &Provider, headers: &HeaderMap, request: &ChatRequest) -> Resu
     };
     let fault = script.fault.filter(|_| {
         let key = script.key.as_deref().unwrap_or(default_key);
-        script
-            .times
-            .is_none_or(|times| provider.attempts.next(key) <= times)
+        if script.skip.is_none() && script.times.is_none() {
+            return true;
+        }
+        let turn = provider.attempts.next(key).checked_sub(script.skip.unwrap_or(0));
+        turn.is_some_and(|turn| turn > 0 && script.times.is_none_or(|times| turn <= times))
     });
     Ok(Plan::new(&provider.config, &script, request, fault))
 }

@@ -1,4 +1,5 @@
-//! The faults by name, those that come instead of an answer, and the memory that lets a fault happen only N times.
+//! The faults by name, those that come instead of an answer, and the memory that lets a fault skip some requests
+//! and happen only N times.
 //!
 //! Must never touch an answer that has begun: breaking off and damaging one is done where it is written
 //! ([`crate::stream`] and [`crate::whole`]).

@@ -40,8 +40,9 @@
 //! | `tools` | `1` or `0` | a tool call in pieces instead of text, `finish_reason: "tool_calls"`, at least two tokens |
 //! | `fault` | a name or status below | what goes wrong |
 //! | `after` | integer, default 0 | tokens sent before the fault, at most the length of the answer |
-//! | `times` | integer, default every time | only the first so many requests with the same key fail, later ones are answered |
-//! | `key` | text | what `times` counts by; by default the whole model name, or the header if there is one |
+//! | `skip` | integer, default 0 | so many requests with the same key are answered before the first fails |
+//! | `times` | integer, default every time | only so many requests with the same key fail, later ones are answered |
+//! | `key` | text | what `skip` and `times` count by; by default the whole model name, or the header if there is one |
 //! | `retry_after` | seconds (`2`) or `date:2` | `Retry-After` of a status fault, in seconds or as the HTTP date that many seconds ahead |
 //! | `size` | bytes, default 8388608, at most 268435456 | length of `giant_line` |
 //!

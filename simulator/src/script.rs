@@ -25,6 +25,7 @@ pub(crate) struct Script {
     pub(crate) tools: Option<bool>,
     pub(crate) fault: Option<Fault>,
     pub(crate) after: Option<u32>,
+    pub(crate) skip: Option<u32>,
     pub(crate) times: Option<u32>,
     pub(crate) key: Option<String>,
     pub(crate) retry_after: Option<RetryAfter>,
@@ -84,6 +85,7 @@ impl Script {
             tools: over.tools.or(self.tools),
             fault: over.fault.or(self.fault),
             after: over.after.or(self.after),
+            skip: over.skip.or(self.skip),
             times: over.times.or(self.times),
             key: over.key.or(self.key),
             retry_after: over.retry_after.or(self.retry_after),
@@ -126,6 +128,7 @@ impl Script {
                 "a status from 400 to 599 or the name of a fault",
             ),
             "after" => given.store(&mut self.after, |v| v.parse().ok(), "a number of tokens"),
+            "skip" => given.store(&mut self.skip, |v| v.parse().ok(), "a number of requests"),
             "times" => given.store(&mut self.times, |v| v.parse().ok(), "a number of requests"),
             "key" => given.store(&mut self.key, |v| (!v.is_empty()).then(|| v.to_owned()), "a text"),
             "retry_after" => given.store(
@@ -212,7 +215,7 @@ mod tests {
     #[test]
     fn reads_every_option() {
         let script = Script::parse(
-            "first=200ms, pace=250us,tokens=50,seed=7,unknown=1,tools=0,fault=503,after=5,times=2,key=a b,retry_after=3,size=9",
+            "first=200ms, pace=250us,tokens=50,seed=7,unknown=1,tools=0,fault=503,after=5,skip=4,times=2,key=a b,retry_after=3,size=9",
         )
         .unwrap();
         assert_eq!(script.first, Some(Duration::from_millis(200)));
@@ -220,7 +223,10 @@ mod tests {
         assert_eq!((script.tokens, script.seed), (Some(50), Some(7)));
         assert_eq!((script.unknown, script.tools), (Some(true), Some(false)));
         assert_eq!(script.fault, Fault::named("503"));
-        assert_eq!((script.after, script.times), (Some(5), Some(2)));
+        assert_eq!(
+            (script.after, script.skip, script.times),
+            (Some(5), Some(4), Some(2))
+        );
         assert_eq!(script.key.as_deref(), Some("a b"));
         assert_eq!(script.retry_after, Some(RetryAfter::Seconds(3)));
         assert_eq!(script.size, Some(9));

@@ -14,11 +14,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::announce::Announcer;
 use crate::back_off::{BackOff, jittered};
+use crate::fleet::Fleet;
 use crate::journal::{Journals, Writer};
+use crate::kinds::Tools;
 use crate::ledger_time::LedgerTime;
 use crate::pipeline::Pipeline;
 use crate::pool::{ClaimState, Next, Pool};
-use crate::routing::Router;
+use crate::roster::Roster;
 use crate::running::{Running, Stop};
 use crate::{Shutdown, WorkerParts};
 
@@ -35,7 +37,7 @@ pub(crate) enum Ended {
 }
 
 /// Lives until shutdown or until the lease is lost.
-pub(crate) async fn live(parts: &WorkerParts, router: &Arc<Router>, shutdown: &Shutdown) -> Ended {
+pub(crate) async fn live(parts: &WorkerParts, roster: &Arc<Roster>, shutdown: &Shutdown) -> Ended {
     let worker = WorkerId::new();
     let time = LedgerTime::unknown();
     let Some(lease) = register(parts, worker, &time, shutdown).await else {
@@ -59,7 +61,7 @@ pub(crate) async fn live(parts: &WorkerParts, router: &Arc<Router>, shutdown: &S
         parts.publish.clone(),
         worker,
         time.clone(),
-        Box::new(move |run| fenced.stop(run, Stop::Lost)),
+        Box::new(move |held| fenced.lose(held)),
     );
     let until = |task: &CancellationToken| task.clone();
     tasks.spawn(until(&done).run_until_cancelled_owned(writer.run()));
@@ -79,6 +81,14 @@ pub(crate) async fn live(parts: &WorkerParts, router: &Arc<Router>, shutdown: &S
         worker,
         Arc::clone(&running),
     )));
+    let fleet = Fleet {
+        ledger: parts.ledger.clone(),
+        roster: Arc::clone(roster),
+        catalog: parts.providers.catalog.clone(),
+        time: time.clone(),
+        worker,
+    };
+    tasks.spawn(until(&done).run_until_cancelled_owned(fleet.run()));
 
     let pool = Pool {
         worker,
@@ -87,11 +97,13 @@ pub(crate) async fn live(parts: &WorkerParts, router: &Arc<Router>, shutdown: &S
         announcer: announcer(parts),
         pipeline: Arc::new(Pipeline {
             journals: journals.clone(),
-            router: Arc::clone(router),
+            tools: Tools {
+                roster: Arc::clone(roster),
+                config: parts.config.clone(),
+                time,
+                worker,
+            },
             offer: parts.dispatch.offer.clone(),
-            config: parts.config.clone(),
-            time,
-            worker,
         }),
         running: Arc::clone(&running),
         permits: Arc::new(Semaphore::new(parts.config.slots as usize)),
@@ -218,7 +230,7 @@ async fn watch_cancels(
         match ledger.cancel_requests(worker).await {
             Ok(requests) => requests
                 .into_iter()
-                .for_each(|(run, by)| running.stop(run, Stop::Cancelled { by })),
+                .for_each(|(run, by)| running.cancel(run, &by)),
             Err(error) => tracing::debug!(%error, "cannot ask for cancels"),
         }
     }

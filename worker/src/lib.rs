@@ -1,12 +1,13 @@
 //! Execution: claims runs and carries them out. Never talks HTTP to clients, never sees the API crate.
 //!
 //! The way of a run here: [`pool`] (permit ▸ propose ▸ claim) ▸ [`pipeline`] (execute ▸ decide ▸ settle) ▸ [`kinds`] ▸
-//! [`routing`] ▸ [`providers`] ▸ [`journal`] (append ▸ commit ▸ publish). [`incarnation`] holds the lease that all of it
+//! [`roster`] (who can be called) ▸ [`routing`] ▸ [`providers`] ▸ [`journal`] (append ▸ commit ▸ publish). [`incarnation`] holds the lease that all of it
 //! lives under; [`duties`] rescue what others dropped.
 
 mod announce;
 mod back_off;
 pub mod duties;
+mod fleet;
 pub mod health;
 mod incarnation;
 mod journal;
@@ -15,13 +16,13 @@ mod ledger_time;
 mod pipeline;
 mod pool;
 pub mod providers;
-mod retry;
-mod routing;
+pub mod roster;
+pub mod routing;
 mod running;
 
 use std::sync::Arc;
 
-use shared::config::{ProviderConfig, WorkerConfig};
+use shared::config::WorkerConfig;
 use shared::dispatch::Dispatch;
 use shared::feed::Publish;
 use shared::ledger::Ledger;
@@ -30,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use incarnation::Ended;
 use providers::SettingsError;
-use routing::Router;
+use roster::{Roster, RosterParts};
 
 /// What a worker is made of.
 pub struct WorkerParts {
@@ -42,8 +43,8 @@ pub struct WorkerParts {
     pub publish: Arc<dyn Publish>,
     /// Its section of the configuration.
     pub config: WorkerConfig,
-    /// Who answers.
-    pub provider: ProviderConfig,
+    /// Who answers, and how they are chosen.
+    pub providers: RosterParts,
     /// For people: host and process.
     pub name: String,
     /// Whether the lease is held; for health checks.
@@ -62,26 +63,38 @@ pub struct Shutdown {
 /// A worker ready to run.
 pub struct Worker {
     parts: WorkerParts,
-    router: Arc<Router>,
+    roster: Arc<Roster>,
 }
 
 impl Worker {
     /// Prepares a worker.
     ///
     /// # Errors
-    /// When the provider's settings are not usable.
+    /// When a provider's settings are not usable.
     pub fn new(parts: WorkerParts) -> Result<Self, SettingsError> {
-        let router = Arc::new(Router::new(&parts.provider)?);
-        Ok(Self { parts, router })
+        let roster = Arc::new(Roster::new(&parts.providers)?);
+        Ok(Self { parts, roster })
+    }
+
+    /// Who it can call, and what it knows of them.
+    #[must_use]
+    pub fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.roster)
     }
 
     /// Works until shutdown; returns when nothing is held any more. A lost lease begins a new incarnation.
     pub async fn run(self, shutdown: Shutdown) {
-        while incarnation::live(&self.parts, &self.router, &shutdown).await == Ended::Lost {
-            if shutdown.soft.is_cancelled() {
-                return;
+        let living = async {
+            while incarnation::live(&self.parts, &self.roster, &shutdown).await == Ended::Lost {
+                if shutdown.soft.is_cancelled() {
+                    return;
+                }
+                tracing::info!("beginning again as a new incarnation");
             }
-            tracing::info!("beginning again as a new incarnation");
+        };
+        tokio::select! {
+            () = living => {}
+            () = self.roster.follow(self.parts.providers.catalog.clone()) => {}
         }
     }
 }

@@ -7,33 +7,25 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use shared::clock;
-use shared::config::WorkerConfig;
 use shared::dispatch::{Hint, Offer};
 use shared::domain::{
-    Answer, Event, FailureCode, Interruption, Kind, ProviderFailed, RequeueReason, RunCancelled, RunFailed,
-    RunRequeued, RunSucceeded, Status, WorkerId,
+    Answer, Event, FailureCode, Interruption, Kind, RequeueReason, RunCancelled, RunFailed, RunRequeued,
+    RunSucceeded, Status,
 };
 use shared::ledger::{Claimed, Failure, RunResult, Then};
 use shared::telemetry::vocabulary;
 use tracing::Instrument as _;
 
 use crate::journal::{Journal, JournalError, Journals};
-use crate::kinds::{self, Answered, Outcome};
-use crate::ledger_time::LedgerTime;
-use crate::providers::ProviderError;
-use crate::retry;
-use crate::routing::Router;
+use crate::kinds::{self, Answered, Failed, Outcome, Tools};
 use crate::running::{Entered, Stop};
 
 /// What every run of this worker shares.
 pub(crate) struct Pipeline {
     pub(crate) journals: Journals,
-    pub(crate) router: Arc<Router>,
+    pub(crate) tools: Tools,
     /// Hears of what goes back to the queue.
     pub(crate) offer: Arc<dyn Offer>,
-    pub(crate) config: WorkerConfig,
-    pub(crate) time: LedgerTime,
-    pub(crate) worker: WorkerId,
 }
 
 /// How a run's time with this worker ended.
@@ -65,10 +57,10 @@ impl Pipeline {
     /// Carries a claimed run to its end here.
     pub(crate) async fn run(&self, run: Claimed, entered: Entered) {
         let trace = run.trace_parent.as_deref().unwrap_or_default();
-        let span = tracing::info_span!("run", run = %run.id, epoch = run.epoch, worker = %self.worker,
+        let span = tracing::info_span!("run", run = %run.id, epoch = run.epoch, worker = %self.tools.worker,
             tenant = %run.tenant, traceparent = trace);
         async {
-            let mut journal = self.journals.open(run.id, run.epoch, run.simulated);
+            let mut journal = self.journals.open(run.held(), run.simulated);
             let end = self.execute(&run, &entered, &mut journal).await;
             let Some(closing) = self.decide(&run, &journal, end) else {
                 return;
@@ -87,7 +79,7 @@ impl Pipeline {
         let executing = async {
             fail::fail_point!("worker::execute");
             match run.kind {
-                Kind::Chat => kinds::chat::execute(run, &self.router, journal).await,
+                Kind::Chat => kinds::chat::execute(run, &self.tools, journal).await,
             }
         };
         tokio::select! {
@@ -103,11 +95,16 @@ impl Pipeline {
     fn decide(&self, run: &Claimed, journal: &Journal, end: End) -> Option<Closing> {
         match end {
             End::Executed(Outcome::Answered(answered)) => Some(succeed(journal, answered)),
-            End::Executed(Outcome::ProviderFailed {
-                provider,
-                model,
-                error,
-            }) => self.after_provider_failure(run, journal, provider, model, &error),
+            End::Executed(Outcome::Failed(Failed {
+                code,
+                message,
+                retryable,
+            })) => Some(fail(journal, code, message, retryable)),
+            End::Executed(Outcome::Later {
+                reason,
+                wait,
+                in_vain,
+            }) => Some(self.requeue(journal, reason, wait, in_vain)),
             End::Executed(Outcome::BadSpec(error)) => {
                 tracing::error!(%error, "the run's specification cannot be read");
                 Some(fail(
@@ -142,62 +139,26 @@ impl Pipeline {
         }
     }
 
-    fn after_provider_failure(
-        &self,
-        run: &Claimed,
-        journal: &Journal,
-        provider: String,
-        model: String,
-        error: &ProviderError,
-    ) -> Option<Closing> {
-        let (code, message) = (error.code(), error.public_message());
-        tracing::warn!(%error, code = code.as_str(), retries = run.retries, "provider call failed");
-        let failed = Event::ProviderFailed(ProviderFailed {
-            provider: provider.clone(),
-            model,
-            code,
-            message: message.clone(),
-            retryable: error.retryable(),
-        });
-        match journal.event(failed) {
-            Ok(()) => {}
-            Err(JournalError::Fenced) => return None,
-            Err(JournalError::Refused) => {
-                return Some(fail(
-                    journal,
-                    FailureCode::Internal,
-                    "the answer cannot be stored".to_owned(),
-                    false,
-                ));
-            }
-        }
-        let Some(wait) = retry::next_try(error, run.retries, &self.config) else {
-            return Some(fail(journal, code, message, error.retryable()));
-        };
-        if journal.visible() && run.on_interruption == Interruption::Fail {
-            return Some(fail(journal, FailureCode::Interrupted, message, true));
-        }
-        metrics::counter!(vocabulary::FALLBACK_COUNT, "provider" => provider, "code" => code.as_str())
-            .increment(1);
-        Some(self.requeue(RequeueReason::ProviderFailed, wait))
-    }
-
     /// Gives the run back, unless its readers could not take back what they saw.
     fn release(&self, run: &Claimed, journal: &Journal) -> Closing {
         if journal.visible() && run.on_interruption == Interruption::Fail {
             let message = "the worker was shut down in the middle of the answer".to_owned();
             return fail(journal, FailureCode::Interrupted, message, true);
         }
-        self.requeue(RequeueReason::Released, Duration::ZERO)
+        self.requeue(journal, RequeueReason::Released, Duration::ZERO, 0)
     }
 
-    fn requeue(&self, reason: RequeueReason, wait: Duration) -> Closing {
+    fn requeue(&self, journal: &Journal, reason: RequeueReason, wait: Duration, in_vain: u32) -> Closing {
         metrics::counter!(vocabulary::REQUEUED_COUNT, "reason" => reason.as_str()).increment(1);
-        let not_before = self.time.after(wait);
+        let not_before = self.tools.time.after(wait);
         let event = Event::RunRequeued(RunRequeued { reason, not_before });
         Closing {
             event,
-            then: Then::Requeue { reason, not_before },
+            then: Then::Requeue {
+                reason,
+                not_before,
+                failed_calls: journal.accounts().failed().saturating_add(in_vain),
+            },
             delay: wait,
         }
     }

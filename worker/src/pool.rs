@@ -70,7 +70,7 @@ impl Pool {
         let mut permits = vec![first];
         let more = u32::try_from(self.permits.available_permits()).unwrap_or(u32::MAX);
         let limit = more.saturating_add(1);
-        let tenant_limit = self.pipeline.config.tenant_limit;
+        let tenant_limit = self.pipeline.tools.config.tenant_limit;
         let hints = self.propose.propose(limit, tenant_limit).await?;
         if hints.is_empty() {
             return Ok(Next::Wait);
@@ -103,12 +103,12 @@ impl Pool {
                 run: run.id,
                 entries: [run.started.clone()].into(),
             });
-            let entered = self.running.enter(run.id);
+            let entered = self.running.enter(run.held());
             starting.push((run, entered));
         }
         // Published before anything the run itself appends.
         self.announcer.publish.publish(commits).await;
-        let limited = self.pipeline.config.tenant_limit.is_some();
+        let limited = self.pipeline.tools.config.tenant_limit.is_some();
         for ((run, entered), permit) in starting.into_iter().zip(permits) {
             let pipeline = Arc::clone(&self.pipeline);
             let propose = Arc::clone(&self.propose);
@@ -126,7 +126,7 @@ impl Pool {
     /// Gives back what the ledger believes to be running here and is not: claims that were granted but not answered.
     async fn reconcile(&self) -> Result<(), LedgerError> {
         for held in self.ledger.execute.held(self.worker).await? {
-            if self.running.has(held.run) {
+            if self.running.has(held) {
                 continue;
             }
             if let Some(closed) = self

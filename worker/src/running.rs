@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use shared::domain::RunId;
+use shared::ledger::Held;
 use shared::telemetry::vocabulary;
 use tokio_util::sync::CancellationToken;
 
@@ -42,34 +43,42 @@ impl Line {
     }
 }
 
-/// Every running run.
+/// Every running run, by its claim: a run that was given back may be claimed here again while the task of the former
+/// claim still winds up.
 #[derive(Default)]
 pub(crate) struct Running {
-    runs: Mutex<HashMap<RunId, Line>>,
+    runs: Mutex<HashMap<Held, Line>>,
 }
 
 impl Running {
-    fn runs(&self) -> MutexGuard<'_, HashMap<RunId, Line>> {
+    fn runs(&self) -> MutexGuard<'_, HashMap<Held, Line>> {
         // Every critical section leaves the map consistent, so a panic elsewhere does not spoil it.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a run; it leaves when the guard is dropped.
-    pub(crate) fn enter(self: &Arc<Self>, run: RunId) -> Entered {
+    /// Adds a claimed run; it leaves when the guard is dropped.
+    pub(crate) fn enter(self: &Arc<Self>, held: Held) -> Entered {
         let line = Line::default();
-        self.runs().insert(run, line.clone());
+        self.runs().insert(held, line.clone());
         metrics::gauge!(vocabulary::RUNNING).increment(1);
         Entered {
             running: Arc::clone(self),
-            run,
+            held,
             line,
         }
     }
 
-    /// Tells a run to stop, if it is here.
-    pub(crate) fn stop(&self, run: RunId, stop: Stop) {
-        if let Some(line) = self.runs().get(&run) {
-            line.tell(stop);
+    /// Tells a run to stop that somebody asked to cancel, if it is here.
+    pub(crate) fn cancel(&self, run: RunId, by: &str) {
+        for (_, line) in self.runs().iter().filter(|(held, _)| held.run == run) {
+            line.tell(Stop::Cancelled { by: by.to_owned() });
+        }
+    }
+
+    /// Tells a claim that the run is no longer its own.
+    pub(crate) fn lose(&self, held: Held) {
+        if let Some(line) = self.runs().get(&held) {
+            line.tell(Stop::Lost);
         }
     }
 
@@ -80,31 +89,23 @@ impl Running {
         }
     }
 
-    /// Whether a run is here.
-    pub(crate) fn has(&self, run: RunId) -> bool {
-        self.runs().contains_key(&run)
+    /// Whether a claim is being carried out here.
+    pub(crate) fn has(&self, held: Held) -> bool {
+        self.runs().contains_key(&held)
     }
 }
 
 /// A run's place among the running; given back when dropped.
 pub(crate) struct Entered {
     running: Arc<Running>,
-    run: RunId,
+    held: Held,
     /// How it is told to stop.
     pub(crate) line: Line,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let mut runs = self.running.runs();
-        // A run that was given back may have been claimed here again by now: that place stays.
-        if runs
-            .get(&self.run)
-            .is_some_and(|line| Arc::ptr_eq(&line.reason, &self.line.reason))
-        {
-            runs.remove(&self.run);
-        }
-        drop(runs);
+        self.running.runs().remove(&self.held);
         metrics::gauge!(vocabulary::RUNNING).decrement(1);
     }
 }
@@ -117,14 +118,18 @@ mod tests {
     async fn a_place_is_left_by_who_entered_it() {
         let running = Arc::new(Running::default());
         let run = RunId::new();
-        let first = running.enter(run);
+        let (former, present) = (Held { run, epoch: 1 }, Held { run, epoch: 3 });
+        let first = running.enter(former);
         // Given back and claimed again before the first task is gone.
-        let second = running.enter(run);
+        let second = running.enter(present);
+        running.lose(former);
+        assert_eq!(first.line.stopped().await, Stop::Lost);
         drop(first);
-        assert!(running.has(run));
-        running.stop(run, Stop::Lost);
-        assert_eq!(second.line.stopped().await, Stop::Lost);
+        assert!(running.has(present) && !running.has(former));
+        running.cancel(run, "client");
+        let by = "client".to_owned();
+        assert_eq!(second.line.stopped().await, Stop::Cancelled { by });
         drop(second);
-        assert!(!running.has(run));
+        assert!(!running.has(present));
     }
 }

@@ -2,7 +2,7 @@
 //! that were spelled out make no difference. Only ever hashed.
 
 use serde_json::{Value, json};
-use shared::domain::UserHash;
+use shared::domain::{Policy, UserHash};
 
 use super::validate::ValidRequest;
 
@@ -13,7 +13,7 @@ pub(super) fn bytes(request: &ValidRequest, user: Option<&UserHash>) -> Vec<u8> 
         .metadata
         .as_ref()
         .and_then(|text| serde_json::from_str(text.get()).ok());
-    let said = json!({
+    let mut said = json!({
         "model": spec.model,
         "messages": request.messages,
         "max_tokens": spec.max_tokens,
@@ -27,6 +27,16 @@ pub(super) fn bytes(request: &ValidRequest, user: Option<&UserHash>) -> Vec<u8> 
         "metadata": metadata,
         "on_interruption": request.on_interruption,
     });
+    // Added when they came to be, and only where they say something: a key that was used before an upgrade still fits.
+    if spec.routing_policy != Policy::default() {
+        said["routing_policy"] = spec.routing_policy.as_str().into();
+    }
+    if spec.prefer_local {
+        said["prefer_local"] = true.into();
+    }
+    if !spec.fallbacks.is_empty() {
+        said["fallbacks"] = spec.fallbacks.as_slice().into();
+    }
     let mut bytes = Vec::new();
     write(&said, &mut bytes);
     bytes

@@ -4,14 +4,18 @@
 mod canonical;
 mod depth;
 mod estimate;
+mod history;
 mod keyed_hash;
 mod messages;
+mod names;
+mod tokenizer;
 mod validate;
 
 use shared::config::{DepthLimits, HashKey};
 use shared::domain::{RunId, TenantId, UserHash};
 use shared::ledger::{Idempotency, NewRun, Reader};
 use shared::telemetry::TraceContext;
+use tokio_util::task::TaskTracker;
 
 pub(crate) use depth::{Full, Place};
 pub(crate) use messages::Messages;
@@ -20,7 +24,9 @@ pub(crate) use validate::{ChatRequest, invalid};
 use crate::app::ProviderFacts;
 use crate::problem::Problem;
 use depth::Depth;
+use history::History;
 use keyed_hash::KeyedHash;
+use tokenizer::Tokenizers;
 
 /// What is known of a request beside its body.
 #[derive(Debug, Clone)]
@@ -37,16 +43,28 @@ pub(crate) struct Origin {
 pub(crate) struct Admission {
     hash: KeyedHash,
     depth: Depth,
-    provider: ProviderFacts,
+    history: History,
+    tokenizers: Tokenizers,
+    providers: ProviderFacts,
 }
 
 impl Admission {
-    /// Hashes with this key, keeps the queue within these limits, and admits what this provider can take.
-    pub(crate) fn new(key: HashKey, limits: DepthLimits, provider: ProviderFacts, reader: Reader) -> Self {
+    /// Hashes with this key, keeps the queue within these limits, and admits what these providers may take. What it
+    /// remembers of answers and of the queue is brought up to date by tasks on `tracker`, which end when the admission is
+    /// dropped.
+    pub(crate) fn new(
+        key: HashKey,
+        limits: DepthLimits,
+        providers: ProviderFacts,
+        reader: Reader,
+        tracker: &TaskTracker,
+    ) -> Self {
         Self {
             hash: KeyedHash::new(key),
-            depth: Depth::new(limits, reader),
-            provider,
+            depth: Depth::new(limits, reader.clone(), tracker),
+            history: History::spawn(reader, tracker),
+            tokenizers: Tokenizers::new(tracker),
+            providers,
         }
     }
 
@@ -55,7 +73,9 @@ impl Admission {
     /// # Errors
     /// A problem of status 422 for what a request may not say.
     pub(crate) fn run(&self, request: ChatRequest, origin: Origin) -> Result<NewRun, Problem> {
-        let valid = validate::validate(request, &self.provider)?;
+        let catalog = self.providers.catalog.current();
+        let auto = self.providers.auto.as_deref();
+        let valid = validate::validate(request, &catalog, auto)?;
         let user = valid
             .user_id
             .as_deref()
@@ -66,7 +86,7 @@ impl Admission {
                 .hash
                 .body(&origin.tenant, &canonical::bytes(&valid, user.as_ref())),
         });
-        let estimate = estimate::estimate(&valid, self.provider.price);
+        let estimate = estimate::estimate(&valid, &catalog, auto, &self.history, &self.tokenizers);
         Ok(NewRun {
             id: RunId::new(),
             kind: shared::domain::Kind::Chat,
@@ -83,7 +103,7 @@ impl Admission {
             spec: serde_json::to_string(&valid.spec).map_err(|error| Problem::internal(&error))?,
             metadata: valid.metadata.map(|metadata| metadata.get().to_owned()),
             trace_parent: Some(origin.trace.to_string()),
-            simulated: self.provider.simulated,
+            simulated: names::is_simulated(&catalog),
         })
     }
 

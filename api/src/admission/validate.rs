@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use shared::catalog::Catalog;
 use shared::domain::chat::{AUTO_MODEL, ChatSpec};
-use shared::domain::{Interruption, Priority};
+use shared::domain::{Interruption, Policy, Priority};
 
 use super::Messages;
-use crate::app::ProviderFacts;
+use super::names::{Meant, may_answer};
 use crate::problem::{Code, Problem};
 
 /// The largest `max_tokens`: beyond every model there is, and within the ledger's columns.
 pub(super) const MAX_TOKENS: u32 = 10_000_000;
 const MAX_USER_ID: usize = 256;
 const MAX_MODEL: usize = 256;
+const MAX_PROVIDER: usize = 64;
+const MAX_FALLBACKS: usize = 8;
 const MAX_TASK_TYPE: usize = 64;
 const MAX_DEADLINE_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 const MAX_METADATA: usize = 16 * 1_024;
@@ -36,6 +39,9 @@ pub(crate) struct ChatRequest {
     pub(crate) model: Option<String>,
     pub(crate) priority: Option<i64>,
     pub(crate) provider_hint: Option<String>,
+    pub(crate) routing_policy: Option<String>,
+    pub(crate) prefer_local: Option<bool>,
+    pub(crate) fallbacks: Option<Vec<String>>,
     pub(crate) max_tokens: Option<i64>,
     pub(crate) temperature: Option<f64>,
     pub(crate) deadline_ms: Option<i64>,
@@ -61,20 +67,32 @@ pub(super) struct ValidRequest {
 ///
 /// # Errors
 /// The first field that is not allowed.
-pub(super) fn validate(request: ChatRequest, provider: &ProviderFacts) -> Result<ValidRequest, Problem> {
+pub(super) fn validate(
+    request: ChatRequest,
+    catalog: &Catalog,
+    auto: Option<&str>,
+) -> Result<ValidRequest, Problem> {
     let user_id = request.user_id.map(user_id).transpose()?;
     let task_type = task_type(request.task_type)?;
-    let model = model(request.model)?;
+    let model = match request.model {
+        Some(name) => model("model", name)?,
+        None => AUTO_MODEL.to_owned(),
+    };
     let priority = priority(request.priority)?;
     let provider_hint = request
         .provider_hint
-        .map(|hint| provider_hint(hint, provider))
+        .map(|hint| provider_hint(hint, catalog))
         .transpose()?;
+    let routing_policy = routing_policy(request.routing_policy.as_deref())?;
+    let fallbacks = fallbacks(request.fallbacks.unwrap_or_default())?;
     let max_tokens = request.max_tokens.map(max_tokens).transpose()?;
     let temperature = request.temperature.map(temperature).transpose()?;
     let deadline = request.deadline_ms.map(deadline).transpose()?;
     let metadata = request.metadata.map(metadata).transpose()?;
     let on_interruption = on_interruption(request.on_interruption.as_deref())?;
+    if on_interruption == Interruption::Continue {
+        somebody_may_continue(std::iter::once(&model).chain(&fallbacks), catalog, auto)?;
+    }
     let params = params(request.params.unwrap_or_default())?;
     let Messages { text, parsed } = request.messages;
     Ok(ValidRequest {
@@ -91,6 +109,9 @@ pub(super) fn validate(request: ChatRequest, provider: &ProviderFacts) -> Result
             max_tokens,
             temperature,
             provider_hint,
+            routing_policy,
+            prefer_local: request.prefer_local.unwrap_or_default(),
+            fallbacks,
             params,
         },
     })
@@ -158,15 +179,34 @@ fn task_type(task_type: Option<String>) -> Result<String, Problem> {
     }
 }
 
-fn model(model: Option<String>) -> Result<String, Problem> {
-    let Some(model) = model else {
-        return Ok(AUTO_MODEL.to_owned());
-    };
-    let model = text("model", model, MAX_MODEL)?;
+fn model(field: &str, model: String) -> Result<String, Problem> {
+    let model = text(field, model, MAX_MODEL)?;
     if model.trim().is_empty() || model.chars().any(char::is_control) {
-        return Err(invalid("model", "must be the name of a model, or `auto`"));
+        return Err(invalid(field, "must be the name of a model, or `auto`"));
     }
     Ok(model)
+}
+
+fn fallbacks(names: Vec<String>) -> Result<Vec<String>, Problem> {
+    if names.len() > MAX_FALLBACKS {
+        return Err(invalid(
+            "fallbacks",
+            format!("may name at most {MAX_FALLBACKS} models"),
+        ));
+    }
+    let each = names.into_iter().enumerate();
+    each.map(|(place, name)| model(&format!("fallbacks[{place}]"), name))
+        .collect()
+}
+
+fn routing_policy(policy: Option<&str>) -> Result<Policy, Problem> {
+    let Some(policy) = policy else {
+        return Ok(Policy::default());
+    };
+    policy.parse().map_err(|_| {
+        let known = Policy::ALL.map(Policy::as_str).join("`, `");
+        invalid("routing_policy", format!("must be one of `{known}`"))
+    })
 }
 
 fn priority(priority: Option<i64>) -> Result<Priority, Problem> {
@@ -177,12 +217,16 @@ fn priority(priority: Option<i64>) -> Result<Priority, Problem> {
     within.ok_or_else(|| invalid("priority", format!("must be between 0 and {}", Priority::MAX)))
 }
 
-fn provider_hint(hint: String, provider: &ProviderFacts) -> Result<String, Problem> {
-    if hint == provider.name {
+fn provider_hint(hint: String, catalog: &Catalog) -> Result<String, Problem> {
+    let hint = text("provider_hint", hint, MAX_PROVIDER)?;
+    if catalog
+        .provider(&hint)
+        .is_some_and(|provider| may_answer(provider, catalog))
+    {
         return Ok(hint);
     }
     Err(Problem::new(Code::UnknownProvider)
-        .detail(format!("the provider here is `{}`", provider.name))
+        .detail("no provider of that name can answer here: see `mcpctl providers list`")
         .field("provider_hint"))
 }
 
@@ -231,13 +275,24 @@ fn metadata(text: Box<RawValue>) -> Result<Box<RawValue>, Problem> {
 fn on_interruption(policy: Option<&str>) -> Result<Interruption, Problem> {
     match policy {
         None => Ok(Interruption::default()),
-        Some("continue") => Err(Problem::new(Code::ContinueNotSupported)
-            .detail("no provider here can go on from a broken answer: use `restart` or `fail`")
-            .field("on_interruption")),
         Some(policy) => policy
             .parse()
-            .map_err(|_| invalid("on_interruption", "must be `restart` or `fail`")),
+            .map_err(|_| invalid("on_interruption", "must be `restart`, `continue` or `fail`")),
     }
+}
+
+/// Accepting a promise that nobody asked can keep would be a lie.
+fn somebody_may_continue<'a>(
+    mut names: impl Iterator<Item = &'a String>,
+    catalog: &Catalog,
+    auto: Option<&str>,
+) -> Result<(), Problem> {
+    if names.any(|name| Meant::by(name, auto, catalog).may_continue(catalog)) {
+        return Ok(());
+    }
+    Err(Problem::new(Code::ContinueNotSupported)
+        .detail("no provider of this model can go on from a broken answer: use `restart` or `fail`")
+        .field("on_interruption"))
 }
 
 fn params(params: Map<String, Value>) -> Result<Map<String, Value>, Problem> {

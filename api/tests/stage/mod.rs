@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use shared::catalog::{Catalog, CatalogHandle};
+use shared::config::ProviderConfig;
 use shared::domain::{
-    Answer, Class, Cursor, Estimate, Event, Interruption, Kind, LogEntry, OutputDelta, Priority, RunId,
-    RunSucceeded, Status, TenantId, WorkerId,
+    Answer, Class, Cursor, Estimate, Event, Interruption, Kind, LogEntry, OutputDelta, Price, Priority,
+    RunId, RunSucceeded, Status, TenantId, WorkerId,
 };
 use shared::feed::{Commit, Feed};
 use shared::ledger::{AcceptOutcome, Ledger, NewRun, NewWorker, RunResult, Then, Write, WriteOutcome};
@@ -13,6 +15,17 @@ use tempfile::TempDir;
 
 /// Longer than any test.
 const LEASE: Duration = Duration::from_secs(3_600);
+
+/// The catalog with one server of this name beside the known ones; it takes any model.
+pub(crate) fn catalog(name: &str, price: Option<Price>, simulated: bool) -> CatalogHandle {
+    let server = ProviderConfig {
+        name: name.to_owned(),
+        price,
+        simulated,
+        ..ProviderConfig::simulator("http://127.0.0.1:9/v1".to_owned())
+    };
+    CatalogHandle::fixed(Catalog::built_in().with_configured(&server))
+}
 
 /// A ledger of its own, in a folder that goes with it.
 pub(crate) struct Stage {
@@ -151,6 +164,7 @@ impl Attempt<'_> {
             run: self.run,
             epoch: self.last.epoch,
             entries: entries.clone(),
+            usage: Vec::new(),
             then,
         };
         let outcomes = self

@@ -2,10 +2,12 @@
 
 use api::ProviderFacts;
 use serde_json::{Value, json};
+use shared::catalog::{Catalog, CatalogHandle};
 use shared::domain::chat::ChatSpec;
-use shared::domain::{Cursor, Price, Usd};
+use shared::domain::{Cursor, Policy, Price, Usd};
 
 use crate::house::{Answer, House, Plan, SUBMIT};
+use crate::stage::catalog;
 
 #[tokio::test]
 async fn a_prompt_alone_is_enough() {
@@ -53,13 +55,12 @@ async fn everything_that_is_said_is_kept() {
         input_per_million: Usd::from_dollars(2.0).unwrap(),
         output_per_million: Usd::from_dollars(8.0).unwrap(),
     };
-    let provider = ProviderFacts {
-        name: "acme".to_owned(),
-        price: Some(price),
-        simulated: true,
+    let providers = ProviderFacts {
+        catalog: catalog("acme", Some(price), true),
+        auto: Some("auto-model".to_owned()),
     };
     let house = House::build(Plan {
-        provider,
+        providers,
         ..Plan::default()
     })
     .await;
@@ -78,6 +79,9 @@ async fn everything_that_is_said_is_kept() {
         "deadline_ms": 60_000,
         "metadata": { "ticket": 7, "emoji": "🚀" },
         "on_interruption": "fail",
+        "routing_policy": "local_first",
+        "prefer_local": true,
+        "fallbacks": ["gpt-last", "auto"],
         "params": { "top_p": 0.9, "n": 1, "stream": false },
     });
     let answer = house.submit(&said).await;
@@ -109,6 +113,11 @@ async fn everything_that_is_said_is_kept() {
         ("gpt-next", Some(100), Some(0.5))
     );
     assert_eq!(spec.provider_hint.as_deref(), Some("acme"));
+    assert_eq!(
+        (spec.routing_policy, spec.prefer_local),
+        (Policy::LocalFirst, true)
+    );
+    assert_eq!(spec.fallbacks, ["gpt-last", "auto"]);
     assert_eq!(Value::from(spec.params), said["params"]);
     assert!(!claimed.spec.contains("ada@example.com"));
     house.close().await;
@@ -251,5 +260,33 @@ async fn a_draining_server_takes_no_work_and_still_answers() {
     assert_eq!(refused.problem(), (503, "draining", None));
     assert_eq!(house.get(&format!("/mcp/v1/request/{run}")).await.status, 200);
     assert_eq!(house.queued().await, 2);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn continue_is_taken_where_somebody_may_keep_it() {
+    let house = House::build(Plan {
+        providers: ProviderFacts {
+            catalog: CatalogHandle::fixed(Catalog::built_in()),
+            auto: None,
+        },
+        ..Plan::default()
+    })
+    .await;
+    let body = |model: &str, fallbacks: Value| json!({ "prompt": "x", "model": model, "fallbacks": fallbacks, "on_interruption": "continue" });
+    for (model, fallbacks) in [
+        ("gemini/gemini-2.5-flash", json!([])),
+        ("openai/gpt-4o", json!(["gemini/gemini-2.5-flash"])),
+        ("auto", json!([])),
+    ] {
+        let answer = house.submit(&body(model, fallbacks)).await;
+        answer.accepted();
+        assert_eq!(answer.body["on_interruption"], "continue", "{model}");
+    }
+    let answer = house.submit(&body("openai/gpt-4o", json!([]))).await;
+    assert_eq!(
+        answer.problem(),
+        (422, "continue_not_supported", Some("on_interruption"))
+    );
     house.close().await;
 }

@@ -67,6 +67,37 @@ async fn every_field_has_its_bounds() {
             "invalid_field",
             "provider_hint",
         ),
+        (
+            prompt("provider_hint", json!("")),
+            "invalid_field",
+            "provider_hint",
+        ),
+        (
+            prompt("routing_policy", json!("best")),
+            "invalid_field",
+            "routing_policy",
+        ),
+        (
+            prompt("prefer_local", json!("yes")),
+            "invalid_field",
+            "prefer_local",
+        ),
+        (prompt("fallbacks", json!("gpt-4o")), "invalid_field", "fallbacks"),
+        (
+            prompt("fallbacks", json!(["a", ""])),
+            "invalid_field",
+            "fallbacks[1]",
+        ),
+        (
+            prompt("fallbacks", json!(["a\0"])),
+            "nul_character",
+            "fallbacks[0]",
+        ),
+        (
+            prompt("fallbacks", json!(vec!["a"; 9])),
+            "invalid_field",
+            "fallbacks",
+        ),
         (prompt("max_tokens", json!(0)), "invalid_field", "max_tokens"),
         (prompt("max_tokens", json!(-5)), "invalid_field", "max_tokens"),
         (
@@ -127,7 +158,7 @@ async fn every_field_has_its_bounds() {
         ),
         (prompt("metadata", wide), "invalid_field", "metadata"),
         (
-            prompt("on_interruption", json!("continue")),
+            json!({ "prompt": "x", "model": "gpt-4o", "on_interruption": "continue" }),
             "continue_not_supported",
             "on_interruption",
         ),

@@ -14,7 +14,7 @@ use shared::ledger::{Claimed, NewWorker};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::stage::Stage;
+use crate::stage::{Stage, catalog};
 
 pub(crate) const SUBMIT: &str = "/mcp/v1/request";
 /// Small, so that tests can exceed it.
@@ -35,7 +35,7 @@ pub(crate) struct Plan {
     pub(crate) keys: &'static [&'static str],
     pub(crate) depth: DepthLimits,
     pub(crate) pressure: PressureLimits,
-    pub(crate) provider: ProviderFacts,
+    pub(crate) providers: ProviderFacts,
 }
 
 impl Default for Plan {
@@ -47,10 +47,9 @@ impl Default for Plan {
                 in_all: 10_000,
             },
             pressure: PressureLimits::default(),
-            provider: ProviderFacts {
-                name: "openai".to_owned(),
-                price: None,
-                simulated: false,
+            providers: ProviderFacts {
+                catalog: catalog("openai", None, false),
+                auto: Some("auto-model".to_owned()),
             },
         }
     }
@@ -125,7 +124,7 @@ impl House {
         Self::over(Arc::clone(&self.stage), Plan::default()).await
     }
 
-    async fn over(stage: Arc<Stage>, plan: Plan) -> Self {
+    pub(crate) async fn over(stage: Arc<Stage>, plan: Plan) -> Self {
         let dispatch = LedgerDispatch::dispatch(Arc::clone(&stage.ledger.backlog));
         let drain = Drain::default();
         let parts = ApiParts {
@@ -139,7 +138,7 @@ impl House {
                 depth: plan.depth,
                 pressure: plan.pressure,
             },
-            provider: plan.provider,
+            providers: plan.providers,
             metrics: None,
             drain: drain.clone(),
         };

@@ -5,10 +5,13 @@
 #![cfg(test)]
 
 mod accepting;
+#[path = "../stage/answered.rs"]
+mod answered;
 mod authority;
 mod bad_input;
 mod cancelling;
 mod depth;
+mod estimates;
 mod guard;
 mod house;
 mod idempotency;

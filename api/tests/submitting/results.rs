@@ -6,6 +6,7 @@ use shared::domain::{Cursor, Event, FailureCode, LogEntry, Price, RunFailed, Run
 use shared::ledger::{Failure, RunResult, Then, Write, WriteOutcome};
 
 use crate::house::{House, Plan};
+use crate::stage::catalog;
 
 #[tokio::test]
 async fn a_run_shows_where_it_is_and_its_result_once_there_is_one() {
@@ -58,13 +59,12 @@ async fn a_failed_run_says_why_and_shows_what_there_was() {
         input_per_million: Usd::from_nanos(1),
         output_per_million: Usd::from_nanos(1),
     };
-    let provider = ProviderFacts {
-        name: "sim".to_owned(),
-        price: Some(price),
-        simulated: true,
+    let providers = ProviderFacts {
+        catalog: catalog("sim", Some(price), true),
+        auto: Some("auto-model".to_owned()),
     };
     let house = House::build(Plan {
-        provider,
+        providers,
         ..Plan::default()
     })
     .await;
@@ -102,6 +102,7 @@ async fn a_failed_run_says_why_and_shows_what_there_was() {
         run,
         epoch: claimed.epoch,
         entries: vec![entry],
+        usage: Vec::new(),
         then: Then::Settle(Box::new(result)),
     };
     let outcomes = house.stage.ledger.execute.append(worker, &[write]).await.unwrap();

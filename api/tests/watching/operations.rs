@@ -1,7 +1,11 @@
 //! What operators and their machines look at.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::json;
+use shared::domain::WorkerId;
+use shared::ledger::NewWorker;
 
 use crate::server::{EventSource, Server, heard};
 use crate::stage::Stage;
@@ -78,11 +82,53 @@ async fn whoever_watches_is_counted() {
 }
 
 #[tokio::test]
+async fn admins_see_the_providers_as_the_workers_do() {
+    let stage = Stage::open().await;
+    let server = Server::start(&stage).await;
+    let nothing = json!({"providers": [], "models": [], "workers": []});
+    assert_eq!(server.json("/mcp/v1/admin/providers").await, nothing);
+    let model = json!({"provider": "openai", "model": "gpt", "calls": 4, "failures": 1, "first_token_ms": 250.0,
+        "tokens_per_second": null, "error_rate": 0.25, "in_flight": 2, "headroom": 1.0, "breaker": "open",
+        "open_until": "2026-01-01T00:00:00.000Z", "cost_usd": 0.5});
+    let live = json!({"provider": "openai", "keys": 2, "local": false, "simulated": false});
+    let report = json!({"providers": [live], "models": [model], "more": 3});
+    let seer = NewWorker {
+        id: WorkerId::new(),
+        name: "seer".to_owned(),
+        slots: 1,
+    };
+    let ledger = &stage.ledger;
+    ledger
+        .execute
+        .register(&seer, Duration::from_secs(3_600))
+        .await
+        .unwrap();
+    ledger
+        .fleet
+        .report_figures(seer.id, &report.to_string())
+        .await
+        .unwrap();
+    let seen = server.json("/mcp/v1/admin/providers").await;
+    assert_eq!(seen["models"], json!([model]));
+    assert_eq!(
+        (&seen["providers"][0]["keys"], &seen["providers"][0]["workers"]),
+        (&json!(2), &json!(1))
+    );
+    let [worker] = seen["workers"].as_array().unwrap().as_slice() else {
+        panic!("{seen}")
+    };
+    assert_eq!((&worker["name"], &worker["more"]), (&json!("seer"), &json!(3)));
+    assert_eq!(worker["models"], json!([model]));
+    assert!(worker["reported_at"].is_string());
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn only_admins_see_them() {
     let stage = Stage::open().await;
     let server =
         Server::start_with_keys(&stage, &["acme:acme-0123456789ab", "ops:ops-0123456789abc:admin"]).await;
-    for path in ["/mcp/v1/admin/metrics", "/metrics"] {
+    for path in ["/mcp/v1/admin/metrics", "/mcp/v1/admin/providers", "/metrics"] {
         assert_eq!(server.refusal(path, &[]).await, (401, "unauthorized".to_owned()));
         let acme = ("x-api-key", "acme-0123456789ab");
         assert_eq!(

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, catalog};
 
 /// There is one recorder per process, and so one for all tests.
 fn measured() -> MetricsHandle {
@@ -58,10 +58,9 @@ impl Server {
                 },
                 pressure: PressureLimits::default(),
             },
-            provider: ProviderFacts {
-                name: "none".to_owned(),
-                price: None,
-                simulated: false,
+            providers: ProviderFacts {
+                catalog: catalog("none", None, false),
+                auto: Some("auto-model".to_owned()),
             },
             metrics: Some(measured()),
             drain: drain.clone(),

@@ -19,6 +19,8 @@ pub(crate) enum Action {
     Stream(RunId),
     Cancel(RunId),
     List,
+    /// What the workers see of their providers.
+    Providers,
     /// How the process is.
     Health,
 }
@@ -32,6 +34,7 @@ impl Action {
             Self::Stream(_) => "stream the run",
             Self::Cancel(_) => "cancel the run",
             Self::List => "list runs",
+            Self::Providers => "show the fleet's providers",
             Self::Health => "say that it is well",
         }
     }
@@ -45,6 +48,7 @@ impl Action {
             Self::Stream(run) => format!("tail {run}"),
             Self::Cancel(run) => format!("cancel {run}"),
             Self::List => "list".to_owned(),
+            Self::Providers => "providers list".to_owned(),
             Self::Health => "health".to_owned(),
         }
     }

@@ -12,12 +12,14 @@ use shared::domain::RunId;
 use super::error::{Action, Cause, ClientError};
 use super::problem::Problem;
 use super::server::Server;
-use super::views::{Accepted, ListQuery, NewRun, Page, ResultView, RunView};
+use super::views::{Accepted, FleetView, ListQuery, NewRun, Page, ResultView, RunView};
 use crate::exit::CliError;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// Between two pieces of an answer, and before the first.
 const SILENCE: Duration = Duration::from_secs(60);
+/// For the fleet's view, which is good to have and not more.
+const FLEET: Duration = Duration::from_secs(3);
 
 /// A client of one server.
 #[derive(Debug, Clone)]
@@ -145,6 +147,22 @@ impl Client {
             let why = format!("no answer within {} s", within.as_secs_f64());
             Err(self.error(&Action::Health, Cause::BrokeOff(why)))
         })
+    }
+
+    /// What the workers see of their providers. Whoever asks has more to show than this, so it does not wait for long.
+    pub(crate) async fn fleet(&self) -> Result<FleetView, ClientError> {
+        let action = Action::Providers;
+        let asking = async {
+            let request = self.request(Method::GET, &["admin", "providers"]);
+            let response = self.send(&action, request).await?;
+            self.reply(&action, response).await
+        };
+        let answer = tokio::time::timeout(FLEET, asking).await;
+        let reply: Reply<FleetView> = answer.unwrap_or_else(|_| {
+            let why = format!("no answer within {} s", FLEET.as_secs());
+            Err(self.error(&action, Cause::BrokeOff(why)))
+        })?;
+        Ok(reply.value)
     }
 
     /// A request below `/mcp/v1`.

@@ -14,4 +14,6 @@ pub(crate) use error::ClientError;
 pub(crate) use follow::{End, Entry, FollowError, Follower, Step, go_on};
 pub(crate) use http::{Client, Outcome, Reply};
 pub(crate) use server::{Server, ServerUrl};
-pub(crate) use views::{Accepted, ErrorView, ListQuery, NewRun, ResultView, RunView, Tokens};
+pub(crate) use views::{
+    Accepted, ErrorView, FleetModel, FleetView, ListQuery, NewRun, ResultView, RunView, Tokens,
+};

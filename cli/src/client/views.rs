@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
-use shared::domain::{RunId, Status};
+use shared::domain::{BreakerState, RunId, Status, Timestamp};
 
 /// The body of a submit. What is not given is not sent: the defaults are the server's.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -152,4 +152,38 @@ pub(crate) struct ErrorView {
     pub(crate) message: String,
     #[serde(default)]
     pub(crate) retryable: bool,
+}
+
+/// The providers as the workers see them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct FleetView {
+    /// Those that can be called.
+    pub(crate) providers: Vec<FleetProvider>,
+    /// What all workers together saw of each model.
+    pub(crate) models: Vec<FleetModel>,
+}
+
+/// A provider that workers can call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FleetProvider {
+    pub(crate) provider: String,
+    #[serde(default)]
+    pub(crate) workers: u32,
+    #[serde(default)]
+    pub(crate) keys: u32,
+}
+
+/// What the workers saw of a model at a provider.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FleetModel {
+    pub(crate) provider: String,
+    pub(crate) model: String,
+    #[serde(default)]
+    pub(crate) calls: u64,
+    pub(crate) first_token_ms: Option<f32>,
+    pub(crate) tokens_per_second: Option<f32>,
+    #[serde(default)]
+    pub(crate) error_rate: f32,
+    pub(crate) breaker: BreakerState,
+    pub(crate) open_until: Option<Timestamp>,
 }

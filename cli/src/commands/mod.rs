@@ -6,6 +6,7 @@ pub(crate) mod cancel;
 pub(crate) mod health;
 pub(crate) mod list;
 pub(crate) mod openapi;
+pub(crate) mod providers;
 pub(crate) mod result;
 pub(crate) mod simulate;
 pub(crate) mod status;

@@ -106,6 +106,7 @@ impl Narrator {
                 self.summary.provider = data.provider;
                 self.summary.model = data.model;
             }
+            EventType::RouteUnavailable => screen.busy("waiting for a provider".to_owned()),
             EventType::ProviderFailed => {
                 let what = data.message.unwrap_or_else(|| "no reason given".to_owned());
                 screen

@@ -3,10 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
-use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, RedisConfig, WorkerConfig};
+use shared::config::{ApiConfig, Environment, PostgresConfig, RedisConfig, WorkerConfig};
 use tokio_util::task::TaskTracker;
 
 use super::paths::Paths;
+use super::providers::ProviderSections;
 use super::signals::Signals;
 use super::start;
 use crate::args::{Format, ThreadsArg};
@@ -31,7 +32,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), CliError> {
     let database = PostgresConfig::read(&mut env);
     let redis = RedisConfig::read(&mut env);
     let config = ApiConfig::read(&mut env, None);
-    let provider = ProviderConfig::read(&mut env);
+    let providers = ProviderSections::read(&mut env);
     // One environment may serve a whole installation.
     WorkerConfig::read(&mut env);
     start::finish(env)?;
@@ -59,6 +60,8 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), CliError> {
     let signals =
         Signals::listen().map_err(|error| start::broken("cannot listen for signals", error, "mcpctl api"))?;
     let tasks = TaskTracker::new();
+    let mut providers = providers.open()?;
+    providers.keep_up(&tasks, &signals.hard);
     let paths = Paths::open(&ledger, redis.as_ref(), &tasks, &signals.hard).await?;
 
     let parts = api::ApiParts {
@@ -66,7 +69,7 @@ pub(crate) async fn run(args: ApiArgs) -> Result<(), CliError> {
         feed: paths.feed,
         ledger,
         config,
-        provider: start::facts(provider.as_ref()),
+        providers: start::facts(&providers.parts),
         metrics: Some(metrics),
         drain: api::Drain::new(signals.soft.clone(), signals.hard.clone()),
     };

@@ -1,8 +1,9 @@
 //! `mcpctl migrate`: brings the schema up to date, once, before APIs and workers start.
 
 use clap::Args;
-use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, RedisConfig, WorkerConfig};
+use shared::config::{ApiConfig, Environment, PostgresConfig, RedisConfig, WorkerConfig};
 
+use super::providers::ProviderSections;
 use super::start;
 use crate::args::Format;
 use crate::exit::CliError;
@@ -18,7 +19,7 @@ pub(crate) async fn run(_args: MigrateArgs) -> Result<(), CliError> {
     RedisConfig::read(&mut env);
     // One environment may serve a whole installation.
     WorkerConfig::read(&mut env);
-    ProviderConfig::read(&mut env);
+    ProviderSections::read(&mut env);
     ApiConfig::acknowledge(&mut env);
     start::finish(env)?;
     let database = start::postgres(database)?;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use shared::config::{ConfigError, Environment, PostgresConfig, ProviderConfig, TelemetryConfig};
+use shared::config::{ConfigError, Environment, PostgresConfig, TelemetryConfig};
 use shared::ledger::{ConnectError, Ledger};
 use shared::telemetry::{MetricsError, MetricsHandle, Telemetry};
 use std::io::IsTerminal as _;
@@ -110,19 +110,11 @@ pub(crate) async fn listen(address: SocketAddr, next: &str) -> Result<(TcpListen
     Ok((listener, address))
 }
 
-/// What the API may know of the provider.
-pub(crate) fn facts(provider: Option<&ProviderConfig>) -> api::ProviderFacts {
-    match provider {
-        Some(provider) => api::ProviderFacts {
-            name: provider.name.clone(),
-            price: provider.price,
-            simulated: provider.simulated,
-        },
-        None => api::ProviderFacts {
-            name: "openai".to_owned(),
-            price: None,
-            simulated: false,
-        },
+/// What the API may know of the providers.
+pub(crate) fn facts(parts: &worker::roster::RosterParts) -> api::ProviderFacts {
+    api::ProviderFacts {
+        catalog: parts.catalog.clone(),
+        auto: parts.config.auto.clone(),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::providers::{ProviderSections, Providers};
 use super::signals::Signals;
 use super::{embedded, start};
 use crate::args::{Format, ThreadsArg};
@@ -45,7 +46,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
     let folder = embedded::lock(&args.data)?;
     let api_config = ApiConfig::read(&mut env, Some(embedded::hash_key(&folder)?));
     let worker_config = WorkerConfig::read(&mut env);
-    let provider = ProviderConfig::read(&mut env);
+    let mut sections = ProviderSections::read(&mut env);
     start::finish(env)?;
     // A hash key was given, so there is a section.
     let Some(api_config) = api_config else {
@@ -53,6 +54,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
     };
 
     let metrics = start::metrics(&mut telemetry)?;
+    let mut providers = sections.clone().open()?;
     let (ledger, moved) = embedded::open(&folder).await?;
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     let (listener, address) = start::listen(wanted, "mcpctl up --port 0    (any port that is free)").await?;
@@ -60,10 +62,11 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
         Signals::listen().map_err(|error| start::broken("cannot listen for signals", error, "mcpctl up"))?;
     let tasks = TaskTracker::new();
     let ended = CancellationToken::new();
-    let provider = match provider {
-        Some(provider) => provider,
-        None => simulate(&tasks, ended.clone()).await?,
-    };
+    if providers.live().is_empty() {
+        sections.configured = Some(simulate(&tasks, ended.clone()).await?);
+        providers = sections.clone().open()?;
+    }
+    providers.keep_up(&tasks, &ended);
 
     let feed = Feed::local();
     let dispatch = LedgerDispatch::dispatch(ledger.backlog.clone());
@@ -74,21 +77,21 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), CliError> {
         offer: dispatch.offer.clone(),
         feed: feed.clone(),
         config: api_config,
-        provider: start::facts(Some(&provider)),
+        providers: start::facts(&providers.parts),
         metrics: Some(metrics),
         drain: drain.clone(),
     };
-    let banner = banner(address, &folder, &provider, moved);
+    let banner = banner(address, &folder, sections.configured.as_ref(), &providers, moved);
     let worker = worker::Worker::new(worker::WorkerParts {
         ledger: ledger.clone(),
         dispatch: dispatch.clone(),
         publish: feed.publish.clone(),
         config: worker_config.clone(),
-        provider,
+        providers: providers.parts,
         name: start::worker_name(),
         lease_held,
     })
-    .map_err(|error| start::broken("the provider cannot be used", error, "correct the environment"))?;
+    .map_err(|error| start::broken("a provider cannot be used", error, "correct the environment"))?;
 
     let serving = tokio::spawn(api::serve(listener, parts));
     let duties = (
@@ -162,17 +165,17 @@ fn program() -> String {
 fn banner(
     address: SocketAddr,
     folder: &shared::ledger::DataFolder,
-    provider: &ProviderConfig,
+    configured: Option<&ProviderConfig>,
+    providers: &Providers,
     moved: usize,
 ) -> String {
     let data = std::path::absolute(folder.path()).unwrap_or_else(|_| folder.path().to_owned());
-    let answers = if provider.simulated {
-        format!("the simulator ({SIMULATED}); set OPENAI_API_KEY or OPENAI_BASE_URL for a real one")
-    } else {
-        format!(
-            "{} at {}, model {}",
-            provider.name, provider.base_url, provider.default_model
-        )
+    let answers = match (configured, &*providers.live()) {
+        (Some(provider), _) if provider.simulated => {
+            format!("the simulator ({SIMULATED}); set a provider's key for a real one (OPENAI_API_KEY, …)")
+        }
+        (Some(provider), [_]) => format!("{} at {}", provider.name, provider.base_url),
+        (_, live) => live.join(", "),
     };
     let server = if address.port() == 8000 {
         String::new()

@@ -3,12 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::Args;
-use shared::config::{ApiConfig, Environment, PostgresConfig, ProviderConfig, RedisConfig, WorkerConfig};
+use shared::config::{ApiConfig, Environment, PostgresConfig, RedisConfig, WorkerConfig};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::paths::Paths;
+use super::providers::ProviderSections;
 use super::signals::Signals;
 use super::start;
 use crate::args::ThreadsArg;
@@ -32,17 +33,19 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<(), CliError> {
     let database = PostgresConfig::read(&mut env);
     let redis = RedisConfig::read(&mut env);
     let mut config = WorkerConfig::read(&mut env);
-    let provider = ProviderConfig::read(&mut env);
+    let providers = ProviderSections::read(&mut env);
     ApiConfig::acknowledge(&mut env);
     start::finish(env)?;
     let database = start::postgres(database)?;
-    let provider = provider.ok_or_else(|| {
-        start::missing(
+    let mut providers = providers.open()?;
+    let live = providers.live();
+    if live.is_empty() {
+        return Err(start::missing(
             "no provider is configured",
-            "OPENAI_API_KEY=… mcpctl worker    (or OPENAI_BASE_URL for a local server; to try things out: \
-             `mcpctl simulate` and MCP_SIMULATOR_URL)",
-        )
-    })?;
+            "OPENAI_API_KEY=… mcpctl worker    (or the key of another provider, or OPENAI_BASE_URL for a local server; \
+             to try things out: `mcpctl simulate` and MCP_SIMULATOR_URL)",
+        ));
+    }
     config.slots = args.slots.unwrap_or(config.slots);
 
     let metrics = start::metrics(&mut telemetry)?;
@@ -63,6 +66,8 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<(), CliError> {
             }
         });
     }
+    providers.keep_up(&tasks, &ended);
+    tracing::info!(providers = live.join(", "), "who can be called");
     let Paths { dispatch, feed } = Paths::open(&ledger, redis.as_ref(), &tasks, &ended).await?;
     let publish = feed.publish;
     let duties = (
@@ -81,11 +86,11 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<(), CliError> {
         ledger,
         publish,
         config,
-        provider,
+        providers: providers.parts,
         name: start::worker_name(),
         lease_held,
     })
-    .map_err(|error| start::broken("the provider cannot be used", error, "correct the environment"))?;
+    .map_err(|error| start::broken("a provider cannot be used", error, "correct the environment"))?;
     worker
         .run(worker::Shutdown {
             soft: signals.soft.clone(),

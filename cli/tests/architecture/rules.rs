@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use crate::source::Source;
 
 /// The modules of `shared`, and which others each may name. `domain` reads no clock: time is handed to it.
-const FLOORS: [(&str, &[&str]); 9] = [
+const FLOORS: [(&str, &[&str]); 10] = [
+    ("catalog", &["clock", "config", "domain", "telemetry"]),
     ("clock", &["domain"]),
     ("config", &["clock", "domain", "telemetry"]),
     ("telemetry", &["clock", "config", "domain"]),

@@ -10,6 +10,7 @@ mod health;
 mod interruption;
 mod output;
 mod program;
+mod providers;
 mod server;
 mod simulate;
 mod submit;

@@ -117,6 +117,7 @@ impl Server {
             .route("/mcp/v1/request/{id}", get(status))
             .route("/mcp/v1/request/{id}/result", get(result))
             .route("/mcp/v1/requests", get(list))
+            .route("/mcp/v1/admin/providers", get(providers))
             .route("/mcp/v1/cancel/{id}", post(cancel))
             .route("/mcp/v1/stream/{id}", get(stream))
             .with_state(shared.clone());
@@ -293,6 +294,17 @@ async fn list(State(shared): State<Shared>, uri: Uri, headers: HeaderMap) -> Res
     shared.saw("GET", &uri, &headers, Value::Null).unwrap_or_else(|| {
         let runs = [run_body("running"), run_body("succeeded")];
         json_answer(200, &json!({"requests": runs, "next_cursor": "page-2"}))
+    })
+}
+
+/// One worker has called one model, whose breaker is open.
+async fn providers(State(shared): State<Shared>, uri: Uri, headers: HeaderMap) -> Response {
+    shared.saw("GET", &uri, &headers, Value::Null).unwrap_or_else(|| {
+        let live = json!({"provider": "openai", "keys": 1, "local": false, "simulated": false, "workers": 2});
+        let model = json!({"provider": "openai", "model": "gpt-4o-mini", "calls": 9, "failures": 5,
+            "first_token_ms": 321.0, "tokens_per_second": 45.0, "error_rate": 0.5, "in_flight": 0, "headroom": 1.0,
+            "breaker": "open", "open_until": "2999-01-01T00:00:00.000Z", "cost_usd": 0.1});
+        json_answer(200, &json!({"providers": [live], "models": [model], "workers": []}))
     })
 }
 

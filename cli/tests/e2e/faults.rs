@@ -136,8 +136,8 @@ const CASES: &[Case] = &[
     hopeless("sim:fault=wrong_type", MALFORMED, Shows::Nothing),
     hopeless("sim:fault=refuse", INTERRUPTED, Shows::Nothing),
     recovers("sim:tokens=4,fault=refuse,times=2", 2, INTERRUPTED, Shows::Nothing),
-    hopeless("sim:fault=empty", "provider_empty_answer", Shows::Tokens(0)),
-    recovers("sim:tokens=4,fault=empty,times=1", 1, "provider_empty_answer", Shows::Tokens(0)),
+    hopeless("sim:fault=empty", "provider_empty_answer", Shows::Nothing),
+    recovers("sim:tokens=4,fault=empty,times=1", 1, "provider_empty_answer", Shows::Nothing),
     // An answer that breaks off. The first of each before anything was seen, the others after it was.
     hopeless("sim:fault=reset", INTERRUPTED, Shows::Nothing),
     recovers("sim:tokens=4,fault=reset,times=1", 1, INTERRUPTED, Shows::Nothing),
@@ -198,12 +198,23 @@ fn text(tokens: u32) -> String {
     expected_text(SimulatorConfig::default().seed, PROMPT, tokens)
 }
 
-/// The types of events in order; how an answer is cut into pieces is the journal's business.
+/// The types of events in order; how an answer is cut into pieces is the journal's business. Attempts that found nobody
+/// to call are left out: the cases share one provider, and when it asks one of them for a pause, all of them keep it.
 fn story(events: &[Value]) -> Vec<String> {
     let mut story = kinds(events);
     story.dedup_by(|after, before| after == "output.delta" && before == "output.delta");
+    while let Some(at) = story.iter().position(|kind| kind == "route.unavailable") {
+        assert_eq!(
+            (&*story[at - 1], &*story[at + 1]),
+            ("attempt.started", "run.requeued")
+        );
+        story.drain(at - 1..=at + 1);
+    }
     story
 }
+
+/// Every run has its three calls: what holds them back in an outage is tested elsewhere.
+const NO_BUDGET: (&str, &str) = ("MCP_RETRY_PERCENT", "off");
 
 impl Case {
     fn calls(&self) -> usize {
@@ -283,8 +294,8 @@ impl Case {
         // Output of a failed call is taken back by the next attempt, aloud.
         let announced = events
             .iter()
-            .filter(|event| event["type"] == "attempt.started")
-            .skip(1);
+            .skip_while(|event| event["type"] != "output.delta")
+            .filter(|event| event["type"] == "attempt.started");
         for started in announced.filter(|_| self.shows != Shows::Nothing) {
             assert_eq!(started["data"]["void_after"], "0-1", "{self:?}");
         }
@@ -293,7 +304,7 @@ impl Case {
 
 all_modes! {
     async fn every_fault_ends_as_it_should(mode: Mode) {
-        let stage = Stage::open(mode).await;
+        let stage = Stage::with(mode, &[NO_BUDGET]).await;
         let client = stage.client();
         let cases = CASES.iter().filter(|case| mode == Mode::Embedded || FEW.contains(&case.script));
         join_all(cases.map(|case| case.play(&stage, &client))).await;
@@ -318,11 +329,10 @@ all_modes! {
             assert!(not_before.since(first).as_secs() >= 2, "{script}: {events:#?}");
             assert!(second >= not_before, "{script}: {events:#?}");
         };
-        tokio::join!(
-            asked("sim:tokens=1,fault=429,times=1,retry_after=2"),
-            asked("sim:tokens=1,fault=429,times=1,retry_after=date:2"),
-            asked("sim:tokens=1,fault=503,times=1,retry_after=2"),
-        );
+        // One after the other: while a key rests, nobody else is sent there either.
+        asked("sim:tokens=1,fault=429,times=1,retry_after=2").await;
+        asked("sim:tokens=1,fault=429,times=1,retry_after=date:2").await;
+        asked("sim:tokens=1,fault=503,times=1,retry_after=2").await;
         stage.close().await;
     }
 
@@ -436,7 +446,7 @@ async fn silence_is_a_failure_and_the_call_is_dropped() {
         ),
     ];
     for (setting, message, scripts) in timeouts {
-        let stage = Stage::with(Mode::Embedded, &[(setting, "400")]).await;
+        let stage = Stage::with(Mode::Embedded, &[(setting, "400"), NO_BUDGET]).await;
         let client = stage.client();
         join_all(scripts.iter().map(async |script| {
             let run = client.submit_to(script).await;

@@ -123,10 +123,11 @@ all_modes! {
     async fn slots_are_never_exceeded_and_always_come_back(mode: Mode) {
         let stage = Stage::with(mode, &[("MCP_SLOTS", "2"), ("MCP_PROVIDER_ATTEMPTS", "2")]).await;
         let client = stage.client();
-        for _ in 0..10 {
+        for round in 0..10 {
             let mut runs = Vec::new();
             for script in ["sim:fault=400", "sim:fault=503", "sim:tokens=2,fault=cut,after=1", "sim:first=5ms,tokens=2"] {
-                runs.push(client.submit_to(script).await);
+                // Another model each time, so that each is called: an open breaker would keep it away.
+                runs.push(client.submit_to(&format!("{script},key={round}")).await);
             }
             for run in &runs {
                 client.result(run).await;
@@ -167,14 +168,16 @@ all_modes! {
         let queued = client.submit(&with_deadline("sim-fast:key=never-called", 200)).await;
         assert_eq!(kinds(&exceeded(&queued).await), ["run.queued", "run.failed"]);
         release(&client, &holders).await;
+        // In time is in time.
+        let quick = client.submit(&with_deadline("sim-fast:tokens=2", 60_000)).await;
+        assert_eq!(client.result(&quick).await["status"], "succeeded");
+
+        // From here on nobody is sent to that key for an hour.
         let delayed = client.submit(&with_deadline("sim:fault=429,retry_after=3600", 2_000)).await;
         assert_eq!(kinds(&exceeded(&delayed).await)[3..], ["provider.failed", "run.requeued", "run.failed"]);
 
         let called = stage.simulator.requests();
         assert!(called.iter().all(|call| call.model != "sim-fast:key=never-called"));
-        // In time is in time.
-        let quick = client.submit(&with_deadline("sim-fast:tokens=2", 60_000)).await;
-        assert_eq!(client.result(&quick).await["status"], "succeeded");
         stage.close().await;
     }
 

@@ -120,13 +120,13 @@ def mode_results(context, mode_class, provider, sections):
     after_load = {}
     loads = context.chosen({name: streams for name, (_, streams) in measure.LOADS.items()}, sections)
     if loads:
-        with mode_class(context, provider.url, measure.LIMITS) as mode:
+        with mode_class(context, {**measure.LIMITS, "MCP_SIMULATOR_URL": provider.url}) as mode:
             found["loads"] = measure.loads(context, mode, measure.through_product(mode), provider, loads)
             after_load = mode.memory()
     if "path" in sections:
         found["path"] = path.path(context, mode_class, provider, measure.LIMITS)
     if "dispatch" in sections:
-        found["dispatch"] = crowd.dispatch(context, mode_class)
+        found["dispatch"] = crowd.dispatch(context, mode_class, provider)
     if "memory" in sections:
         found["memory"] = crowd.memory(context, mode_class, provider, after_load)
     return found

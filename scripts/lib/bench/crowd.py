@@ -2,14 +2,13 @@
 
 import json
 import socket
-import subprocess
 import time
 import urllib.request
 from urllib.parse import urlsplit
 
 from measure import LIMITS, bench, median_of, timing
 from modes import KEYS
-from processes import Failure, await_listener, free_port
+from processes import Failure, free_port
 
 #: Runs of one tenant at a time where a queue is to stand; the held calls of the crowd take so many slots.
 HELD = 100
@@ -21,43 +20,41 @@ CROWDED = {
     "MCP_TOTAL_TIMEOUT_MS": AN_HOUR,
     "MCP_MAX_RUNNING_PER_TENANT": str(HELD),
     "MCP_API_KEYS": ",".join(f"{tenant}:{key}" for tenant, key in KEYS.items()),
-    # The calls that a generator holds end with it. The next one is to have them again, and not their failures.
-    "MCP_PROVIDER_ATTEMPTS": "100",
-    "MCP_RETRY_BASE_MS": "100",
 }
 
 
-def dispatch(context, mode_class):
+#: A provider beside the measured one, which holds the calls of a crowd: they outlive the generators of single rounds.
+HELD_MODEL = "held"
+HOLDER = """
+[providers.holder]
+base_url = "{url}"
+
+[[models]]
+provider = "holder"
+name = "sim:first=3600000000us,tokens=1"
+aliases = ["{model}"]
+"""
+
+
+def dispatch(context, mode_class, holder):
     """From submit to the provider's call, and runs without work, beside a queue of another tenant that stands."""
-    return [_beside(context, mode_class, waiting) for waiting in context.queued]
+    catalog = context.folder / "holder.toml"
+    catalog.write_text(HOLDER.format(url=holder.url, model=HELD_MODEL))
+    return [_beside(context, mode_class, catalog, waiting) for waiting in context.queued]
 
 
-def _beside(context, mode_class, waiting):
+def _beside(context, mode_class, catalog, waiting):
     # The generator is the provider, so that one clock tells when it was called.
     address = f"127.0.0.1:{free_port()}"
     key = {"MCP_API_KEY": KEYS["bench"]}
     rounds = {"single": [], "many": []}
-    with mode_class(context, f"http://{address}/v1", CROWDED) as mode:
+    settings = {**CROWDED, "OPENAI_BASE_URL": f"http://{address}/v1", "MCP_CATALOG_FILE": str(catalog)}
+    with mode_class(context, settings) as mode:
         common = ["--answer-on", address, "--server", mode.url, *timing(context)]
         single, many = ["noop", "-c", "1", *common], ["noop", "-c", "64", *common]
         context.say(f"{mode.name}: dispatch beside {waiting:,} queued runs: filling the queue")
-        # It holds what the crowd submits: so it has to be there first.
-        command = [context.mcpctl, "bench", *single, "--on-line", "-o", "json"]
-        first = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=key
-        )
-        try:
-            await_listener(address)
-            filled = crowd(context, mode, HELD + waiting)
-            context.say(f"{mode.name}: dispatch beside {waiting:,} queued runs, round 1 of {context.rounds}")
-            out, errors = first.communicate("\n")
-        finally:
-            first.kill()
-        if first.returncode != 0:
-            raise Failure(f"{' '.join(command)}: {errors}")
-        rounds["single"].append(json.loads(out))
-        rounds["many"].append(bench(context, many, key))
-        for number in range(1, context.rounds):
+        filled = crowd(context, mode, HELD + waiting, ["--model", HELD_MODEL])
+        for number in range(context.rounds):
             context.say(f"{mode.name}: dispatch beside {waiting:,} queued runs, round {number + 1} of {context.rounds}")
             rounds["single"].append(bench(context, single, key))
             rounds["many"].append(bench(context, many, key))
@@ -70,11 +67,11 @@ def _beside(context, mode_class, waiting):
 
 def memory(context, mode_class, provider, after_load):
     """Resident memory: idle, and what a queued run and a watcher add. `after_load` is what a loaded mode had."""
-    with mode_class(context, provider.url, CROWDED) as mode:
+    with mode_class(context, {**CROWDED, "MCP_SIMULATOR_URL": provider.url}) as mode:
         context.say(f"{mode.name}: memory")
         time.sleep(2)
         idle, stored = _now(mode), mode.stored()
-        crowd(context, mode, HELD + context.queued_for_memory)
+        crowd(context, mode, HELD + context.queued_for_memory, ["--first", "1h"])
         time.sleep(2)
         queued = _now(mode)
         grown = mode.stored() - stored
@@ -99,9 +96,9 @@ def _now(mode):
     return {name: resident for name, (resident, _) in mode.memory().items()}
 
 
-def crowd(context, mode, runs):
-    """Hands in runs of another tenant: the first of them are held by the provider, the others stay queued."""
-    submit = ["submit", "--first", "1h", "--runs", str(runs), "-c", "32", "--server", mode.url]
+def crowd(context, mode, runs, held):
+    """Hands in runs of another tenant, which `held` asks a provider to hold: the first are, the others stay queued."""
+    submit = ["submit", *held, "--runs", str(runs), "-c", "32", "--server", mode.url]
     report = bench(context, submit, {"MCP_API_KEY": KEYS["crowd"]})
     if report["failed"]:
         raise Failure(f"the queue could not be filled: {report['errors']}")

@@ -17,9 +17,9 @@ class Mode:
     #: The process that clients talk to.
     entrance = "api"
 
-    def __init__(self, context, provider, settings=None):
+    def __init__(self, context, settings):
         self.context = context
-        self.settings = {"MCP_SIMULATOR_URL": provider, **(settings or {})}
+        self.settings = dict(settings)
         self.processes = []
         self.folder = context.folder / f"{self.name}-{uuid.uuid4().hex[:8]}"
         self.folder.mkdir(mode=0o711)

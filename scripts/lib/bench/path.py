@@ -40,7 +40,7 @@ def path(context, mode_class, provider, settings):
     # From the beginning, because a statement's text is sent once and only its name from then on.
     learning = Wiretap([database])
     try:
-        with mode_class(context, provider.url, settings) as mode:
+        with mode_class(context, {**settings, "MCP_SIMULATOR_URL": provider.url}) as mode:
             send(mode.url, WARM_UP)
             statements = Statements(learning.read())
             ports = {urlsplit(mode.url).port: mode.entrance, urlsplit(provider.url).port: "provider",

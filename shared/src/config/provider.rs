@@ -20,8 +20,6 @@ pub struct ProviderConfig {
     pub default_model: String,
     /// What it charges; none when not told.
     pub price: Option<Price>,
-    /// How long to wait for what.
-    pub timeouts: ProviderTimeouts,
     /// Whether it is the simulator: said on every run, event and result.
     pub simulated: bool,
 }
@@ -50,6 +48,19 @@ impl Default for ProviderTimeouts {
     }
 }
 
+impl ProviderTimeouts {
+    /// Reads them. Notes what is wrong.
+    pub(super) fn read(env: &mut Environment) -> Self {
+        let default = Self::default();
+        Self {
+            connect: env.millis("MCP_CONNECT_TIMEOUT_MS", default.connect),
+            first_token: env.millis("MCP_FIRST_TOKEN_TIMEOUT_MS", default.first_token),
+            between_tokens: env.millis("MCP_BETWEEN_TOKENS_TIMEOUT_MS", default.between_tokens),
+            total: env.millis("MCP_TOTAL_TIMEOUT_MS", default.total),
+        }
+    }
+}
+
 impl ProviderConfig {
     /// The simulator at this address.
     #[must_use]
@@ -60,7 +71,6 @@ impl ProviderConfig {
             api_key: None,
             default_model: "sim".to_owned(),
             price: None,
-            timeouts: ProviderTimeouts::default(),
             simulated: true,
         }
     }
@@ -73,13 +83,6 @@ impl ProviderConfig {
         let name = env.text("MCP_PROVIDER_NAME");
         let default_model = env.text("MCP_DEFAULT_MODEL");
         let price = read_price(env);
-        let default = ProviderTimeouts::default();
-        let timeouts = ProviderTimeouts {
-            connect: env.millis("MCP_CONNECT_TIMEOUT_MS", default.connect),
-            first_token: env.millis("MCP_FIRST_TOKEN_TIMEOUT_MS", default.first_token),
-            between_tokens: env.millis("MCP_BETWEEN_TOKENS_TIMEOUT_MS", default.between_tokens),
-            total: env.millis("MCP_TOTAL_TIMEOUT_MS", default.total),
-        };
         for (variable, url) in [
             ("OPENAI_BASE_URL", &base_url),
             ("MCP_SIMULATOR_URL", &simulator_url),
@@ -103,7 +106,6 @@ impl ProviderConfig {
             let default_model = default_model.unwrap_or_else(|| simulator.default_model.clone());
             return Some(Self {
                 default_model,
-                timeouts,
                 ..simulator
             });
         }
@@ -119,7 +121,6 @@ impl ProviderConfig {
             api_key,
             default_model: default_model.unwrap_or_else(|| "gpt-4o-mini".to_owned()),
             price,
-            timeouts,
             simulated: false,
         })
     }

@@ -1,10 +1,11 @@
 //! Dispatch proposes which run a worker should try next. Hints only: it may lose everything, and what it proposes is
 //! true only once the ledger has granted the claim.
 //!
-//! Two backends. [`LedgerDispatch`] reads the queue from the ledger; woken inside one process, polled across
+//! Two backends. [`LedgerDispatch`] reads the queue from the ledger, or remembers it where it fills it itself; woken inside one process, polled across
 //! processes. [`RedisDispatch`] keeps hints in Redis and wakes processes through it; what it lost it finds in the
 //! ledger, and while Redis is away it does as the other one.
 
+mod known;
 mod ledger;
 mod redis;
 mod rotation;

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Class, Cursor, Estimate, FailureCode, OutputDelta, Status, Timestamp, WorkerId};
+use super::{
+    Class, Cursor, Estimate, FailureCode, OutputDelta, RouteSelected, RouteUnavailable, Status, Timestamp,
+    WorkerId,
+};
 
 /// One entry of a run's log, as the ledger holds it and every watcher sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +111,8 @@ events! {
     AttemptStarted(AttemptStarted) = "attempt.started",
     /// The provider and model were chosen.
     RouteSelected(RouteSelected) = "route.selected",
+    /// No provider could be chosen.
+    RouteUnavailable(RouteUnavailable) = "route.unavailable",
     /// A provider call failed.
     ProviderFailed(ProviderFailed) = "provider.failed",
     /// More of the answer.
@@ -176,24 +181,13 @@ pub struct RunQueued {
 /// Data of `attempt.started`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptStarted {
-    /// 1 for the first claim.
+    /// 1 for the first claim. A rewind inside an attempt repeats its number.
     pub attempt: u32,
     /// The incarnation that claimed.
     pub worker: WorkerId,
     /// The rewind: output after this cursor and before this event is void. Absent when nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub void_after: Option<Cursor>,
-}
-
-/// Data of `route.selected`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RouteSelected {
-    /// The provider's name.
-    pub provider: String,
-    /// The model asked of it.
-    pub model: String,
-    /// Why this one.
-    pub why: String,
 }
 
 /// Data of `provider.failed`.
@@ -238,6 +232,10 @@ pub enum RequeueReason {
     Released,
     /// The worker died or lost its lease.
     WorkerLost,
+    /// No provider can take it now; waiting helps.
+    NoProvider,
+    /// So many calls are tried again that this one has to wait: an outage must not be amplified.
+    RetryBudget,
 }
 
 impl RequeueReason {
@@ -248,6 +246,8 @@ impl RequeueReason {
             Self::ProviderFailed => "provider_failed",
             Self::Released => "released",
             Self::WorkerLost => "worker_lost",
+            Self::NoProvider => "no_provider",
+            Self::RetryBudget => "retry_budget",
         }
     }
 }

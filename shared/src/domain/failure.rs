@@ -12,6 +12,8 @@ pub enum FailureCode {
     Interrupted,
     /// Its workers died too often while holding it.
     CrashedTooOften,
+    /// No provider offers the model, or none can take this request.
+    NoProvider,
     /// The provider could not be reached.
     ProviderUnreachable,
     /// The provider did not answer in time.
@@ -38,10 +40,11 @@ pub enum FailureCode {
 
 impl FailureCode {
     /// Every code.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::DeadlineExceeded,
         Self::Interrupted,
         Self::CrashedTooOften,
+        Self::NoProvider,
         Self::ProviderUnreachable,
         Self::ProviderTimeout,
         Self::ProviderRateLimited,
@@ -62,6 +65,7 @@ impl FailureCode {
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Interrupted => "interrupted",
             Self::CrashedTooOften => "crashed_too_often",
+            Self::NoProvider => "no_provider",
             Self::ProviderUnreachable => "provider_unreachable",
             Self::ProviderTimeout => "provider_timeout",
             Self::ProviderRateLimited => "provider_rate_limited",

@@ -103,7 +103,7 @@ impl Ledger {
     /// When it cannot be opened or is not a database.
     pub async fn open_sqlite(path: &Path) -> Result<Self, ConnectError> {
         let backend = Arc::new(Sqlite::open(path).await?);
-        let writer = SqlxSqliteConnector::from_sqlx_sqlite_pool(backend.write_pool().clone());
+        let writer = SqlxSqliteConnector::from_sqlx_sqlite_pool(backend.migrating().clone());
         let readers = backend.read_pool().clone();
         let reader = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
         let pool = move || PoolStatus {
@@ -116,6 +116,7 @@ impl Ledger {
             execute: backend.clone(),
             backlog: backend.clone(),
             upkeep: backend.clone(),
+            fleet: backend.clone(),
             log: backend,
             reader: Reader {
                 db: reader,
@@ -144,6 +145,7 @@ impl Ledger {
             execute: backend.clone(),
             backlog: backend.clone(),
             upkeep: backend.clone(),
+            fleet: backend.clone(),
             log: backend,
             reader: Reader {
                 db: db.clone(),

@@ -43,6 +43,26 @@ impl From<sqlx::Error> for LedgerError {
     }
 }
 
+impl From<rusqlite::Error> for LedgerError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error;
+        match &error {
+            Error::SqliteFailure(code, _) if is_refusal(&code.extended_code.to_string()) => {
+                Self::Refused(error.to_string())
+            }
+            Error::ToSqlConversionFailure(_) | Error::NulError(_) => Self::Refused(error.to_string()),
+            Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnIndex(_)
+            | Error::InvalidColumnName(_)
+            | Error::InvalidColumnType(..)
+            | Error::QueryReturnedNoRows
+            | Error::Utf8Error(..) => Self::Corrupt(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
 /// Whether a database's error code speaks of the data and not of the database.
 fn is_refusal(code: &str) -> bool {
     if code.len() == 5 {

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::LedgerError;
 use crate::domain::{
-    Class, FailureCode, Interruption, Kind, LogEntry, RequeueReason, RunId, Status, TenantId, Timestamp, Usd,
-    WorkerId,
+    Class, FailureCode, Interruption, Kind, LogEntry, RequeueReason, RunId, Status, TenantId, Timestamp,
+    UsageRecord, Usd, WorkerId,
 };
 
 /// A worker incarnation that introduces itself.
@@ -48,7 +48,7 @@ pub struct Claimed {
     pub task_type: String,
     /// Minted for this claim: every entry of it carries this epoch.
     pub epoch: u32,
-    /// Provider failures that sent it back to the queue so far.
+    /// Provider calls of earlier attempts that failed.
     pub retries: u32,
     /// What happens when its answer breaks off.
     pub on_interruption: Interruption,
@@ -66,6 +66,17 @@ pub struct Claimed {
     pub started: LogEntry,
 }
 
+impl Claimed {
+    /// The claim, by what tells it from others of the same run.
+    #[must_use]
+    pub const fn held(&self) -> Held {
+        Held {
+            run: self.id,
+            epoch: self.epoch,
+        }
+    }
+}
+
 /// What one run appends in one commit.
 #[derive(Debug, Clone)]
 pub struct Write {
@@ -75,8 +86,23 @@ pub struct Write {
     pub epoch: u32,
     /// In order, dense.
     pub entries: Vec<LogEntry>,
+    /// Calls of providers that ended since the write before. Written with the entries or not at all: what is fenced is
+    /// not accounted either, for whoever took the run over makes and accounts calls of its own. Only beside entries: by
+    /// these it is told whether a write is in the ledger.
+    pub usage: Vec<UsageRecord>,
     /// What happens to the run with them.
     pub then: Then,
+}
+
+impl Write {
+    /// The claim that appends it.
+    #[must_use]
+    pub const fn held(&self) -> Held {
+        Held {
+            run: self.run,
+            epoch: self.epoch,
+        }
+    }
 }
 
 /// What happens to a run together with its entries.
@@ -92,6 +118,8 @@ pub enum Then {
         reason: RequeueReason,
         /// Not claimed before.
         not_before: Timestamp,
+        /// Provider calls of this attempt that failed: added to [`Claimed::retries`].
+        failed_calls: u32,
     },
 }
 
@@ -165,8 +193,8 @@ pub enum Committed {
     No,
 }
 
-/// A run the ledger believes to be running on a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A claim: a run that the ledger believes to be running on a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Held {
     /// The run.
     pub run: RunId,

@@ -1,6 +1,6 @@
 //! The queries behind [`Reader`]: the same on both databases.
 
-use sea_orm::sea_query::{Expr, Func, Query, SelectStatement};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
@@ -109,22 +109,7 @@ impl Reader {
     /// # Errors
     /// When the ledger is away.
     pub async fn queued(&self, tenant: Option<&TenantId>, up_to: u64) -> Result<u64, LedgerError> {
-        use request::Column;
-        let mut some = Query::select();
-        some.expr(Expr::val(1))
-            .from(request::Entity)
-            .and_where(Column::Status.eq(Status::Queued.as_str()));
-        if let Some(tenant) = tenant {
-            // With the classes named, the index on (class, tenant) of queued runs answers.
-            some.and_where(Column::Class.is_in(Class::ALL.map(Class::as_str)));
-            some.and_where(Column::Tenant.eq(tenant.as_str()));
-        }
-        some.limit(up_to);
-        let mut counting = Query::select();
-        counting
-            .expr_as(Func::count(Expr::cust("*")), "count")
-            .from_subquery(some, "some");
-        self.number(&counting).await
+        self.number(&counting(tenant, up_to)).await
     }
 
     /// The queue and the workers. Reads the whole queue's index: for people and scrapes, not for hot paths.
@@ -164,7 +149,7 @@ impl Reader {
             select
                 .expr_as(Func::count(Expr::cust("*")), "count")
                 .from(request::Entity)
-                .and_where(Column::Status.eq(status.as_str()))
+                .and_where(has(status))
                 .and_where(Column::Class.eq(class.as_str()));
             select
         };
@@ -176,7 +161,7 @@ impl Reader {
         let oldest = request::Entity::find()
             .select_only()
             .column_as(Column::NotBefore.min(), "oldest")
-            .filter(Column::Status.eq(Status::Queued.as_str()))
+            .filter(has(Status::Queued))
             .filter(Column::Class.eq(class.as_str()))
             .filter(Column::NotBefore.lte(now.millis()))
             .into_tuple::<Option<i64>>();
@@ -200,7 +185,7 @@ impl Reader {
             .select_only()
             .column(request::Column::WorkerId)
             .column_as(request::Column::Id.count(), "held")
-            .filter(request::Column::Status.eq(Status::Running.as_str()))
+            .filter(has(Status::Running))
             .filter(request::Column::WorkerId.is_not_null())
             .group_by(request::Column::WorkerId)
             .into_tuple::<(uuid::Uuid, i64)>();
@@ -243,7 +228,7 @@ impl Reader {
     }
 
     /// Waits for a query; a database that does not answer in time counts as away.
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         query: impl Future<Output = Result<T, DbErr>> + Send,
     ) -> Result<T, LedgerError> {
@@ -255,6 +240,35 @@ impl Reader {
             ))),
         }
     }
+}
+
+/// Counts queued runs, of one tenant or in all, no further than `up_to`.
+pub(super) fn counting(tenant: Option<&TenantId>, up_to: u64) -> SelectStatement {
+    use request::Column;
+    let mut some = Query::select();
+    some.expr(Expr::val(1))
+        .from(request::Entity)
+        .and_where(has(Status::Queued));
+    if let Some(tenant) = tenant {
+        // With the classes named, the index on (class, tenant) of queued runs answers.
+        some.and_where(Column::Class.is_in(Class::ALL.map(Class::as_str)));
+        some.and_where(Column::Tenant.eq(tenant.as_str()));
+    }
+    some.limit(up_to);
+    let mut counting = Query::select();
+    counting
+        .expr_as(Func::count(Expr::cust("*")), "count")
+        .from_subquery(some, "some");
+    counting
+}
+
+/// That a run has this status, written out and not as a parameter: the indexes are of the runs of one status, and a plan
+/// that is made for any status cannot use them.
+fn has(status: Status) -> Expr {
+    ExprTrait::eq(
+        Expr::col(request::Column::Status),
+        Expr::cust(format!("'{}'", status.as_str())),
+    )
 }
 
 fn count(value: i32) -> u32 {

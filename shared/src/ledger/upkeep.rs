@@ -151,13 +151,14 @@ pub trait Upkeep: Send + Sync {
     async fn prepare_partitions(&self) -> Result<(), LedgerError>;
 
     /// Removes up to `limit` runs that ended longer than `keep` ago, with their results and logs (on Postgres, logs
-    /// go by whole partitions once none of their runs is left); how many went.
+    /// go by whole partitions once none of their runs is left); how many went. What their calls took stays accounted.
     ///
     /// # Errors
     /// When the ledger is away.
     async fn forget(&self, keep: Duration, limit: u32) -> Result<u64, LedgerError>;
 
-    /// Removes incarnations dead for longer than `keep`.
+    /// Removes incarnations dead for longer than `keep`, with what they reported; how many went. News of breakers that
+    /// nobody wrote for as long go as well, once they hold nobody back.
     ///
     /// # Errors
     /// When the ledger is away.

@@ -9,7 +9,9 @@ use crate::stage::{Process, Stage};
 
 crate::contract!(
     thousands_of_delayed_runs_hide_nothing,
-    a_thousand_tenants_at_their_limit_hide_nothing,
+    a_thousand_tenants_at_their_limit_hide_nothing;
+    ledger:
+    the_ledger_finds_it_at_once_among_a_thousand_tenants_at_their_limit,
 );
 
 /// More than any page of tenants.
@@ -22,8 +24,14 @@ fn crowd(runs_each: usize) -> Vec<NewRun> {
         .collect()
 }
 
-/// The only run that is granted, after no more than one look at every tenant.
-async fn only(s: &Stage<'_>, process: &mut Process<'_>, limit: usize, tenant_limit: Option<u32>, name: &str) {
+/// The only run that is granted, after no more than one look at every tenant. How many looks were in vain.
+async fn only(
+    s: &Stage<'_>,
+    process: &mut Process<'_>,
+    limit: usize,
+    tenant_limit: Option<u32>,
+    name: &str,
+) -> usize {
     let run: RunId = s.submit(&[new_run(name)]).await[0];
     let mut looks = 0;
     loop {
@@ -38,6 +46,7 @@ async fn only(s: &Stage<'_>, process: &mut Process<'_>, limit: usize, tenant_lim
     }
     let rest = process.propose_within(64, tenant_limit).await;
     assert_eq!(process.claim_within(&rest, tenant_limit).await, []);
+    looks
 }
 
 async fn thousands_of_delayed_runs_hide_nothing(s: &Stage<'_>) {
@@ -58,7 +67,8 @@ async fn thousands_of_delayed_runs_hide_nothing(s: &Stage<'_>) {
     }
 }
 
-async fn a_thousand_tenants_at_their_limit_hide_nothing(s: &Stage<'_>) {
+/// A crowd of tenants that run as much as they may, and a process that holds it.
+async fn at_their_limit<'a>(s: &'a Stage<'_>) -> Process<'a> {
     s.submit(&crowd(2)).await;
     let mut process = s.process(10_000).await;
     let mut running = 0;
@@ -67,7 +77,20 @@ async fn a_thousand_tenants_at_their_limit_hide_nothing(s: &Stage<'_>) {
         running += process.claim_within(&hints, Some(1)).await.len();
     }
     assert_eq!(running, TENANTS);
+    process
+}
+
+async fn a_thousand_tenants_at_their_limit_hide_nothing(s: &Stage<'_>) {
+    let mut process = at_their_limit(s).await;
     for name in ["z", "n", "a", "m0600x"] {
         only(s, &mut process, 64, Some(1), name).await;
+    }
+}
+
+async fn the_ledger_finds_it_at_once_among_a_thousand_tenants_at_their_limit(s: &Stage<'_>) {
+    let mut process = at_their_limit(s).await;
+    assert_eq!(process.propose_within(500, Some(1)).await, []);
+    for name in ["z", "n", "a", "m0600x"] {
+        assert_eq!(only(s, &mut process, 1, Some(1), name).await, 0, "looks in vain");
     }
 }

@@ -23,18 +23,21 @@ mod redis_server;
 mod stage;
 mod waking;
 
-/// One test per named function and backend, or on those of one kind of dispatch. A function that is not named is dead
-/// code, which the compiler says.
+/// One test per named function and backend, or on those of one kind of dispatch; after a `;` what the ledger keeps beyond
+/// what all do, when every proposal is read from it. A function that is not named is dead code, which the compiler says.
 macro_rules! contract {
     (ledger: $($name:ident),* $(,)?) => {
         $crate::contract!(@ ledger_on_sqlite sqlite ledger $($name)*);
         $crate::contract!(@ ledger_on_postgres postgres ledger $($name)*);
+        $crate::contract!(@ inside_one_process_on_sqlite sqlite inside $($name)*);
     };
     (redis: $($name:ident),* $(,)?) => {
         $crate::contract!(@ redis_on_postgres postgres redis $($name)*);
     };
-    ($($name:ident),* $(,)?) => {
-        $crate::contract!(ledger: $($name),*);
+    ($($name:ident),* $(,)? $(; ledger: $($exact:ident),* $(,)?)?) => {
+        $crate::contract!(@ ledger_on_sqlite sqlite ledger $($name)* $($($exact)*)?);
+        $crate::contract!(@ ledger_on_postgres postgres ledger $($name)* $($($exact)*)?);
+        $crate::contract!(@ inside_one_process_on_sqlite sqlite inside $($name)*);
         $crate::contract!(redis: $($name),*);
     };
     (@ $backend:ident $database:ident $dispatch:ident $($name:ident)*) => {

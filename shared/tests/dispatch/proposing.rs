@@ -19,12 +19,14 @@ crate::contract!(
     no_more_than_asked_for,
     no_run_twice_in_one_answer,
     oldest_first_inside_a_tenant,
-    what_cannot_be_claimed_is_not_proposed,
+    what_cannot_be_claimed_leads_to_nothing,
     a_delayed_run_is_proposed_once_it_is_due,
     a_tenant_at_its_limit_does_not_block_others,
     what_was_proposed_and_not_claimed_is_proposed_again,
     two_processes_empty_the_queue_together,
-    an_idle_proposer_finds_what_is_offered,
+    an_idle_proposer_finds_what_is_offered;
+    ledger:
+    the_ledger_proposes_nothing_that_cannot_be_claimed,
 );
 
 fn ids(hints: &[Hint]) -> Vec<RunId> {
@@ -158,20 +160,26 @@ async fn oldest_first_inside_a_tenant(s: &Stage<'_>) {
     }
 }
 
-async fn what_cannot_be_claimed_is_not_proposed(s: &Stage<'_>) {
+/// Runs that nobody may claim now: one that runs, one that is put off, one cancelled and one past its deadline.
+async fn unclaimable(s: &Stage<'_>) -> [RunId; 4] {
     let (worker, held) = s.holder(new_run("acme")).await;
     let (_, running) = s.holder(new_run("acme")).await;
     let later = held.started.at.plus(LONG);
     s.append(worker, requeue(&held, 2, RequeueReason::ProviderFailed, later))
         .await;
-    let cancelled = s.submit(&[new_run("acme")]).await;
-    s.submit.cancel(cancelled[0], "client").await.unwrap();
+    let cancelled = s.submit(&[new_run("acme")]).await[0];
+    s.submit.cancel(cancelled, "client").await.unwrap();
     let expired = NewRun {
         deadline: Some(Duration::from_secs(60)),
         ..new_run("acme")
     };
     s.submit(std::slice::from_ref(&expired)).await;
     s.let_deadlines_pass().await;
+    [running.id, held.id, cancelled, expired.id]
+}
+
+async fn what_cannot_be_claimed_leads_to_nothing(s: &Stage<'_>) {
+    let unclaimable = unclaimable(s).await;
     let mut process = s.process(8).await;
     // A hint may be out of date when it is proposed, but then it leads to nothing, and is not proposed again.
     let stale = process.propose(8).await;
@@ -181,8 +189,13 @@ async fn what_cannot_be_claimed_is_not_proposed(s: &Stage<'_>) {
     let fine = s.submit(&[new_run("acme")]).await;
     let hints = process.propose(1).await;
     assert_eq!(ids(&hints), fine);
-    assert!(![running.id, held.id, cancelled[0], expired.id].contains(&hints[0].run));
+    assert!(!unclaimable.contains(&hints[0].run));
     assert_eq!(process.claim(&hints).await, hints);
+}
+
+async fn the_ledger_proposes_nothing_that_cannot_be_claimed(s: &Stage<'_>) {
+    unclaimable(s).await;
+    assert_eq!(s.process(8).await.propose(8).await, []);
 }
 
 async fn a_delayed_run_is_proposed_once_it_is_due(s: &Stage<'_>) {

@@ -20,8 +20,9 @@ use crate::redis_server::Line;
 pub(crate) struct Stage<'a> {
     fixture: &'a Fixture,
     line: Option<Line>,
-    /// The side of who accepts: a process of its own.
+    /// The side of who accepts: a process of its own, unless there is only one.
     api: Dispatch,
+    one_process: bool,
 }
 
 impl Deref for Stage<'_> {
@@ -46,8 +47,22 @@ impl<'a> Stage<'a> {
             fixture,
             line: None,
             api: open(fixture, None),
+            one_process: false,
         })
         .await;
+    }
+
+    /// The same with one dispatch for who accepts and all who claim.
+    pub(crate) async fn inside(fixture: &'a Fixture, test: impl AsyncFnOnce(&Stage<'_>)) {
+        let stage = Self {
+            fixture,
+            line: None,
+            api: open(fixture, None),
+            one_process: true,
+        };
+        // Nothing is remembered before somebody has looked.
+        assert_eq!(stage.api.propose.propose(1, None).await.unwrap(), []);
+        test(&stage).await;
     }
 
     /// Dispatch through Redis, with a prefix of its own, which goes with the test whatever happened.
@@ -61,6 +76,7 @@ impl<'a> Stage<'a> {
             fixture,
             api: open(fixture, Some(&line)),
             line: Some(line),
+            one_process: false,
         };
         let played = async {
             stage.rebuild_nothing().await;
@@ -134,8 +150,11 @@ impl<'a> Stage<'a> {
         &self.api
     }
 
-    /// A dispatch as another process opens it.
+    /// A dispatch as another process opens it, if there may be one.
     pub(crate) fn dispatch(&self) -> Dispatch {
+        if self.one_process {
+            return self.api.clone();
+        }
         open(self.fixture, self.line.as_ref())
     }
 

@@ -96,6 +96,7 @@ impl<'a> Stage<'a> {
                 run: run.id,
                 epoch: claimed.epoch,
                 entries: entries.clone(),
+                usage: Vec::new(),
                 then: Then::Continue,
             };
             assert_eq!(fixture.append(worker, write).await, WriteOutcome::Committed);

@@ -131,6 +131,7 @@ async fn a_long_log_is_no_hold_up_for_others(f: &Fixture) {
         run: long.id,
         epoch: long.epoch,
         entries: (2..LONG).map(|seq| delta(1, seq, "x")).collect(),
+        usage: Vec::new(),
         then: Then::Continue,
     };
     f.append(worker, write).await;

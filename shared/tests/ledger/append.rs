@@ -37,6 +37,7 @@ async fn what_is_appended_is_in_the_log_byte_for_byte(f: &Fixture) {
         run: claimed.id,
         epoch: 1,
         entries: entries.clone(),
+        usage: Vec::new(),
         then: Then::Continue,
     };
     assert_eq!(f.append(worker, write).await, WriteOutcome::Committed);
@@ -151,6 +152,7 @@ async fn writes_for_runs_that_are_not_ours_are_left_out(f: &Fixture) {
         run: queued,
         epoch: 0,
         entries: vec![delta(0, 2, "x")],
+        usage: Vec::new(),
         then: Then::Continue,
     };
     let unknown = Write {
@@ -245,6 +247,7 @@ async fn a_result_that_is_no_end_is_refused(f: &Fixture) {
             f,
             worker,
             &[Write {
+                usage: Vec::new(),
                 then,
                 ..success(&claimed, 2)
             }],

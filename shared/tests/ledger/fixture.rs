@@ -24,7 +24,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(3_600);
 pub(crate) const SHORT: Duration = Duration::from_millis(1);
 
 /// What holds in every ledger at any time: each counts its violations.
-const INVARIANTS: [(&str, &str); 6] = [
+const INVARIANTS: [(&str, &str); 7] = [
     (
         "nothing follows a terminal event",
         "SELECT count(*) AS n FROM mcp_event AS last JOIN mcp_event AS later ON later.run_id = last.run_id \
@@ -53,6 +53,11 @@ const INVARIANTS: [(&str, &str); 6] = [
         "no entry is of an epoch that its run has not reached",
         "SELECT count(*) AS n FROM mcp_event AS event JOIN mcp_request AS run ON run.id = event.run_id \
          WHERE event.epoch > run.epoch",
+    ),
+    (
+        "no call is accounted of an epoch that its run has not reached, or to anybody else",
+        "SELECT count(*) AS n FROM mcp_usage AS call JOIN mcp_request AS run ON run.id = call.run_id \
+         WHERE call.epoch > run.epoch OR call.tenant <> run.tenant OR call.simulated <> run.simulated",
     ),
     (
         "no dead worker holds a run",
@@ -339,6 +344,7 @@ pub(crate) fn output(claimed: &Claimed, seq: u32, text: &str) -> Write {
         run: claimed.id,
         epoch: claimed.epoch,
         entries,
+        usage: Vec::new(),
         then: Then::Continue,
     }
 }
@@ -362,6 +368,7 @@ pub(crate) fn success(claimed: &Claimed, seq: u32) -> Write {
         run: claimed.id,
         epoch: claimed.epoch,
         entries: vec![entry(claimed.epoch, seq, &event)],
+        usage: Vec::new(),
         then: Then::Settle(Box::new(result)),
     }
 }
@@ -386,6 +393,7 @@ pub(crate) fn failed(claimed: &Claimed, seq: u32) -> Write {
         run: claimed.id,
         epoch: claimed.epoch,
         entries: vec![entry(claimed.epoch, seq, &event)],
+        usage: Vec::new(),
         then: Then::Settle(Box::new(result)),
     }
 }
@@ -397,6 +405,11 @@ pub(crate) fn requeue(claimed: &Claimed, seq: u32, reason: RequeueReason, not_be
         run: claimed.id,
         epoch: claimed.epoch,
         entries: vec![entry(claimed.epoch, seq, &event)],
-        then: Then::Requeue { reason, not_before },
+        usage: Vec::new(),
+        then: Then::Requeue {
+            reason,
+            not_before,
+            failed_calls: u32::from(reason == RequeueReason::ProviderFailed),
+        },
     }
 }

@@ -27,6 +27,7 @@ async fn write(f: &Fixture, worker: shared::domain::WorkerId, claimed: &Claimed,
         run: claimed.id,
         epoch: claimed.epoch,
         entries,
+        usage: Vec::new(),
         then: Then::Continue,
     };
     f.append(worker, write).await;

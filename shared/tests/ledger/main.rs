@@ -16,12 +16,14 @@ mod claim;
 mod duties;
 mod fences;
 mod fixture;
+mod fleet;
 mod log;
 mod reader;
 mod reap;
 mod retention;
 mod schema;
 mod submit;
+mod usage;
 mod workers;
 
 /// One test per named function and backend: `sqlite::…` and `postgres::…`. A function that is not named is dead code,

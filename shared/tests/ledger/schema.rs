@@ -10,6 +10,8 @@ crate::contract!(
     a_log_cannot_be_rewritten_in_place,
     results_say_how_it_ended,
     workers_keep_to_their_states,
+    calls_keep_to_their_values,
+    a_run_may_go_on_from_a_broken_answer,
 );
 
 /// Each must be refused by a CHECK, and not for another reason.
@@ -140,7 +142,52 @@ async fn workers_keep_to_their_states(f: &Fixture) {
         &[
             "UPDATE mcp_worker SET status = 'undead'",
             "UPDATE mcp_worker SET slots = 0",
+            "UPDATE mcp_worker SET figures = '{}'",
+            "UPDATE mcp_worker SET figures_at = 1",
         ],
     )
     .await;
+}
+
+async fn calls_keep_to_their_values(f: &Fixture) {
+    f.holder(new_run("acme")).await;
+    f.sql(
+        "INSERT INTO mcp_usage (run_id, epoch, call, tenant, simulated, provider, model, outcome, cost_nanousd, \
+         estimated, duration_ms, started_at) \
+         SELECT id, 1, 1, tenant, simulated, 'openai', 'gpt', 'succeeded', 5, simulated, 1, 1 FROM mcp_request",
+    )
+    .await
+    .unwrap();
+    refuses(
+        f,
+        &[
+            "UPDATE mcp_usage SET epoch = 0",
+            "UPDATE mcp_usage SET call = 0",
+            "UPDATE mcp_usage SET tenant = ''",
+            "UPDATE mcp_usage SET provider = ''",
+            "UPDATE mcp_usage SET key_index = -1",
+            "UPDATE mcp_usage SET outcome = 'shrugged'",
+            "UPDATE mcp_usage SET outcome = 'failed'",
+            "UPDATE mcp_usage SET error_code = 'internal'",
+            "UPDATE mcp_usage SET input_tokens = -1",
+            "UPDATE mcp_usage SET output_tokens = -1",
+            "UPDATE mcp_usage SET cached_input_tokens = -1",
+            "UPDATE mcp_usage SET cache_write_tokens = -1",
+            "UPDATE mcp_usage SET reasoning_tokens = -1",
+            "UPDATE mcp_usage SET cost_nanousd = -1",
+            "UPDATE mcp_usage SET cost_nanousd = NULL",
+            "UPDATE mcp_usage SET cost_unknown = 'no_price'",
+            "UPDATE mcp_usage SET cost_nanousd = NULL, cost_unknown = 'lazy'",
+            "UPDATE mcp_usage SET first_token_ms = -1",
+            "UPDATE mcp_usage SET duration_ms = -1",
+        ],
+    )
+    .await;
+}
+
+async fn a_run_may_go_on_from_a_broken_answer(f: &Fixture) {
+    f.accept(new_run("acme")).await;
+    f.sql("UPDATE mcp_request SET on_interruption = 'continue'")
+        .await
+        .unwrap();
 }

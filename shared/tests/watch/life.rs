@@ -80,6 +80,7 @@ impl<'a> Life<'a> {
             run: self.run,
             epoch,
             entries,
+            usage: Vec::new(),
             then: Then::Continue,
         })
         .await;

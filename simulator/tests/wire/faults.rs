@@ -307,6 +307,17 @@ async fn wrong_type_is_only_the_label() {
 }
 
 #[tokio::test]
+async fn skip_lets_some_requests_go_before_the_fault() {
+    let simulator = simulator().await;
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        let reply = stream(&simulator, "sim:fault=500,skip=2,times=2").await;
+        statuses.push(reply.status.as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 500, 500, 200]);
+}
+
+#[tokio::test]
 async fn times_lets_a_fault_happen_so_often_by_key() {
     let simulator = simulator().await;
     let model = "sim:fault=500,times=2";

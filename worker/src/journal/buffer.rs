@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::domain::{Cursor, Event, LogEntry, OutputDelta, RunId, Timestamp};
-use shared::ledger::{Then, Write};
+use shared::domain::{Cursor, Event, LogEntry, OutputDelta, Timestamp, UsageRecord};
+use shared::ledger::{Held, Then, Write};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
 use super::JournalError;
@@ -14,13 +14,14 @@ const URGENT_BYTES: usize = 1024;
 
 type Reply = oneshot::Sender<Result<(), JournalError>>;
 
-/// What one run has appended.
+/// What one claim has appended.
 struct Buffer {
-    epoch: u32,
     simulated: bool,
     /// Of the next entry.
     next_seq: u32,
     pending: Vec<Event>,
+    /// Calls that ended; they go with the next entries.
+    usage: Vec<UsageRecord>,
     /// Weight of the pending output.
     bytes: usize,
     permit: Option<OwnedSemaphorePermit>,
@@ -56,41 +57,38 @@ pub(super) struct Waiting {
     pub(super) urgent: bool,
 }
 
-/// The buffers of all runs.
+/// The buffers of all runs, by their claims: what a former claim of a run appends late, or is refused, does not touch the
+/// present one.
 #[derive(Default)]
 pub(super) struct Buffers {
-    runs: Mutex<HashMap<RunId, Buffer>>,
+    runs: Mutex<HashMap<Held, Buffer>>,
     changed: Notify,
 }
 
 impl Buffers {
-    fn runs(&self) -> MutexGuard<'_, HashMap<RunId, Buffer>> {
+    fn runs(&self) -> MutexGuard<'_, HashMap<Held, Buffer>> {
         // Every critical section leaves the map consistent, so a panic elsewhere does not spoil it.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn open(&self, run: RunId, epoch: u32, simulated: bool) {
+    pub(super) fn open(&self, held: Held, simulated: bool) {
         let buffer = Buffer {
-            epoch,
             simulated,
             next_seq: 2,
             pending: Vec::new(),
+            usage: Vec::new(),
             bytes: 0,
             permit: None,
             urgent: false,
             close: None,
             broken: None,
         };
-        self.runs().insert(run, buffer);
+        self.runs().insert(held, buffer);
     }
 
-    /// Forgets what a claim has appended. The run may have been given back and claimed here again by now: that is another
-    /// epoch, whose buffer stays.
-    pub(super) fn forget(&self, run: RunId, epoch: u32) {
-        let mut runs = self.runs();
-        if runs.get(&run).is_some_and(|buffer| buffer.epoch == epoch) {
-            runs.remove(&run);
-        }
+    /// Forgets what a claim has appended.
+    pub(super) fn forget(&self, held: Held) {
+        self.runs().remove(&held);
     }
 
     /// Waits until something was appended since the last call. Cancel-safe.
@@ -99,9 +97,9 @@ impl Buffers {
     }
 
     /// Appends an event that may wait for the tick: what makes it worth seeing comes right behind it.
-    pub(super) fn push(&self, run: RunId, event: Event) -> Result<(), JournalError> {
+    pub(super) fn push(&self, held: Held, event: Event) -> Result<(), JournalError> {
         let mut runs = self.runs();
-        let buffer = live(&mut runs, run)?;
+        let buffer = live(&mut runs, held)?;
         buffer.pending.push(event);
         drop(runs);
         self.changed.notify_one();
@@ -111,13 +109,13 @@ impl Buffers {
     /// Appends output; it joins output that waits already.
     pub(super) fn push_delta(
         &self,
-        run: RunId,
+        held: Held,
         piece: OutputDelta,
         permit: OwnedSemaphorePermit,
         first: bool,
     ) -> Result<(), JournalError> {
         let mut runs = self.runs();
-        let buffer = live(&mut runs, run)?;
+        let buffer = live(&mut runs, held)?;
         buffer.bytes += piece.weight();
         match &mut buffer.permit {
             Some(held) => held.merge(permit),
@@ -138,15 +136,22 @@ impl Buffers {
         Ok(())
     }
 
+    /// Notes a call that ended. It does not hurry: entries follow, if only the last.
+    pub(super) fn push_usage(&self, held: Held, record: UsageRecord) {
+        if let Some(buffer) = self.runs().get_mut(&held) {
+            buffer.usage.push(record);
+        }
+    }
+
     pub(super) fn close(
         &self,
-        run: RunId,
+        held: Held,
         event: Event,
         then: Then,
         reply: Reply,
     ) -> Result<(), JournalError> {
         let mut runs = self.runs();
-        let buffer = runs.get_mut(&run).ok_or(JournalError::Fenced)?;
+        let buffer = runs.get_mut(&held).ok_or(JournalError::Fenced)?;
         if buffer.broken == Some(JournalError::Fenced) {
             return Err(JournalError::Fenced);
         }
@@ -170,7 +175,7 @@ impl Buffers {
     /// Takes what is due, stamped and numbered. Output that stands alone before an end stays with it.
     pub(super) fn take(&self, due: Due, now: Timestamp) -> Vec<Taken> {
         let mut taken = Vec::new();
-        for (run, buffer) in self.runs().iter_mut() {
+        for (held, buffer) in self.runs().iter_mut() {
             if buffer.pending.is_empty() || (due == Due::Urgent && !buffer.urgent) {
                 continue;
             }
@@ -179,7 +184,7 @@ impl Buffers {
             let mut entries = Vec::with_capacity(buffer.pending.len());
             for event in buffer.pending.drain(..) {
                 entries.push(LogEntry {
-                    cursor: Cursor::new(buffer.epoch, buffer.next_seq),
+                    cursor: Cursor::new(held.epoch, buffer.next_seq),
                     kind: event.kind(),
                     at: now,
                     data: event.to_data(buffer.simulated),
@@ -191,9 +196,10 @@ impl Buffers {
                 None => (Then::Continue, None),
             };
             let write = Write {
-                run: *run,
-                epoch: buffer.epoch,
+                run: held.run,
+                epoch: held.epoch,
                 entries,
+                usage: std::mem::take(&mut buffer.usage),
                 then,
             };
             taken.push(Taken {
@@ -205,25 +211,32 @@ impl Buffers {
         taken
     }
 
-    /// Notes that a run is lost: what it appends from now on is refused.
-    pub(super) fn lose(&self, run: RunId) {
-        self.break_off(run, JournalError::Fenced, None);
+    /// Notes that a claim is lost: what it appends from now on is refused.
+    pub(super) fn lose(&self, held: Held) {
+        self.break_off(held, JournalError::Fenced, None);
     }
 
-    /// Notes that a run's entries from `seq` on were refused: the log ends before them. Only an end may follow.
-    pub(super) fn refuse(&self, run: RunId, seq: u32) {
-        self.break_off(run, JournalError::Refused, Some(seq));
+    /// Notes that a run's entries from `seq` on were refused: the log ends before them. Only an end may follow, and the
+    /// calls that were to go with the entries go with that; unless they were refused before, for then it may be they
+    /// that cannot be stored, and the run must end all the same.
+    pub(super) fn refuse(&self, held: Held, seq: u32, usage: Vec<UsageRecord>) {
+        if let Some(buffer) = self.runs().get_mut(&held)
+            && buffer.broken.is_none()
+        {
+            buffer.usage.splice(0..0, usage);
+        }
+        self.break_off(held, JournalError::Refused, Some(seq));
     }
 
-    /// Notes that every run is lost.
+    /// Notes that every claim is lost.
     pub(super) fn abandon(&self) {
-        let runs: Vec<RunId> = self.runs().keys().copied().collect();
-        runs.into_iter().for_each(|run| self.lose(run));
+        let all: Vec<Held> = self.runs().keys().copied().collect();
+        all.into_iter().for_each(|held| self.lose(held));
     }
 
-    fn break_off(&self, run: RunId, error: JournalError, next_seq: Option<u32>) {
+    fn break_off(&self, held: Held, error: JournalError, next_seq: Option<u32>) {
         let mut runs = self.runs();
-        let Some(buffer) = runs.get_mut(&run) else { return };
+        let Some(buffer) = runs.get_mut(&held) else { return };
         buffer.broken = Some(error);
         buffer.next_seq = next_seq.unwrap_or(buffer.next_seq);
         buffer.pending.clear();
@@ -237,8 +250,8 @@ impl Buffers {
     }
 }
 
-fn live(runs: &mut HashMap<RunId, Buffer>, run: RunId) -> Result<&mut Buffer, JournalError> {
-    let buffer = runs.get_mut(&run).ok_or(JournalError::Fenced)?;
+fn live(runs: &mut HashMap<Held, Buffer>, held: Held) -> Result<&mut Buffer, JournalError> {
+    let buffer = runs.get_mut(&held).ok_or(JournalError::Fenced)?;
     match buffer.broken {
         Some(error) => Err(error),
         None => Ok(buffer),
@@ -250,19 +263,25 @@ pub(super) type Shared = Arc<Buffers>;
 
 #[cfg(test)]
 mod tests {
+    use shared::domain::RunId;
+
     use super::*;
 
     #[test]
-    fn forgetting_a_claim_leaves_the_next_one_alone() {
+    fn a_former_claim_does_not_touch_the_present_one() {
         let buffers = Buffers::default();
         let run = RunId::new();
-        buffers.open(run, 1, false);
+        let (former, present) = (Held { run, epoch: 1 }, Held { run, epoch: 3 });
+        buffers.open(former, false);
         // Given back and claimed again before the first task is gone.
-        buffers.open(run, 3, false);
-        buffers.forget(run, 1);
+        buffers.open(present, false);
         let event = Event::OutputDelta(OutputDelta::text("a"));
-        assert_eq!(buffers.push(run, event.clone()), Ok(()));
-        buffers.forget(run, 3);
-        assert_eq!(buffers.push(run, event), Err(JournalError::Fenced));
+        buffers.lose(former);
+        assert_eq!(buffers.push(former, event.clone()), Err(JournalError::Fenced));
+        assert_eq!(buffers.push(present, event.clone()), Ok(()));
+        buffers.forget(former);
+        assert_eq!(buffers.push(present, event.clone()), Ok(()));
+        buffers.forget(present);
+        assert_eq!(buffers.push(present, event), Err(JournalError::Fenced));
     }
 }

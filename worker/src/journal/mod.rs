@@ -5,16 +5,18 @@
 //! deltas of a run are joined until the next tick. A budget in bytes stops executors (and so the reading from
 //! providers) while the ledger is away.
 
+mod accounts;
 mod buffer;
 mod commit;
 mod writer;
 
 use std::sync::Arc;
 
-use shared::domain::{Answer, Event, OutputDelta, RunId};
-use shared::ledger::Then;
+use shared::domain::{Answer, AttemptStarted, Cursor, Event, OutputDelta};
+use shared::ledger::{Held, Then};
 use tokio::sync::{Semaphore, oneshot};
 
+pub(crate) use accounts::Accounts;
 use buffer::Buffers;
 pub(crate) use writer::Writer;
 
@@ -56,12 +58,12 @@ impl Journals {
     }
 
     /// Opens the journal of a claimed run. Its `attempt.started` is entry 1 of the epoch already.
-    pub(crate) fn open(&self, run: RunId, epoch: u32, simulated: bool) -> Journal {
-        self.buffers.open(run, epoch, simulated);
+    pub(crate) fn open(&self, held: Held, simulated: bool) -> Journal {
+        self.buffers.open(held, simulated);
         Journal {
+            accounts: Accounts::of(Arc::clone(&self.buffers), held),
             journals: self.clone(),
-            run,
-            epoch,
+            held,
             answer: Answer::default(),
             visible: false,
         }
@@ -71,8 +73,8 @@ impl Journals {
 /// The handle of one run. Dropping it without an end forgets what was not committed.
 pub(crate) struct Journal {
     journals: Journals,
-    run: RunId,
-    epoch: u32,
+    accounts: Accounts,
+    held: Held,
     answer: Answer,
     visible: bool,
 }
@@ -83,7 +85,7 @@ impl Journal {
     /// # Errors
     /// When the run is lost; the executor should give up.
     pub(crate) fn event(&self, event: Event) -> Result<(), JournalError> {
-        self.journals.buffers.push(self.run, event)
+        self.journals.buffers.push(self.held, event)
     }
 
     /// Appends output. Waits while too much is waiting for its commit.
@@ -98,10 +100,26 @@ impl Journal {
         self.answer.push(&piece);
         let first = !self.visible && piece.is_visible();
         self.visible |= first;
-        self.journals.buffers.push_delta(self.run, piece, permit, first)
+        self.journals.buffers.push_delta(self.held, piece, permit, first)
     }
 
-    /// Everything appended as output so far.
+    /// Where the calls of this attempt are accounted.
+    pub(crate) const fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// Takes back all output, aloud: this attempt begins its answer again.
+    ///
+    /// # Errors
+    /// When the run is lost; the executor should give up.
+    pub(crate) fn rewind(&mut self, mut started: AttemptStarted) -> Result<(), JournalError> {
+        self.answer = Answer::default();
+        self.visible = false;
+        started.void_after = Some(Cursor::QUEUED);
+        self.event(Event::AttemptStarted(started))
+    }
+
+    /// Everything appended as output so far and not taken back.
     pub(crate) const fn answer(&self) -> &Answer {
         &self.answer
     }
@@ -118,7 +136,7 @@ impl Journal {
     /// When the run is lost, or the ledger refuses it (then another end may be tried).
     pub(crate) async fn close(&self, event: Event, then: Then) -> Result<(), JournalError> {
         let (reply, done) = oneshot::channel();
-        self.journals.buffers.close(self.run, event, then, reply)?;
+        self.journals.buffers.close(self.held, event, then, reply)?;
         // Without an answer the writer is gone, because the incarnation is.
         done.await.unwrap_or(Err(JournalError::Fenced))
     }
@@ -126,6 +144,6 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.journals.buffers.forget(self.run, self.epoch);
+        self.journals.buffers.forget(self.held);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::domain::{LogEntry, RunId, WorkerId};
 use shared::feed::{Commit, Publish};
-use shared::ledger::Execute;
+use shared::ledger::{Execute, Held};
 use shared::telemetry::vocabulary;
 use tokio::time::Instant;
 
@@ -22,7 +22,7 @@ const MAX_WINDOW: Duration = Duration::from_millis(50);
 const WINDOW_PER_COMMIT: u32 = 4;
 
 /// Tells the pool that a run is no longer this worker's.
-pub(crate) type OnFenced = Box<dyn Fn(RunId) + Send + Sync>;
+pub(crate) type OnFenced = Box<dyn Fn(Held) + Send + Sync>;
 
 /// Commits what all runs append, then publishes it.
 pub(crate) struct Writer {
@@ -112,6 +112,7 @@ impl Writer {
         let mut commits = Vec::with_capacity(writes.len());
         let mut answers = Vec::with_capacity(writes.len());
         for ((write, reply), fate) in writes.into_iter().zip(replies).zip(fates) {
+            let held = write.held();
             let answer = match fate {
                 Fate::Committed => {
                     commits.push(commit(write.run, write.entries));
@@ -124,13 +125,13 @@ impl Writer {
                 }
                 Fate::Fenced => {
                     tracing::warn!(run = %write.run, epoch = write.epoch, "journal: the run is no longer ours");
-                    self.buffers.lose(write.run);
-                    (self.on_fenced)(write.run);
+                    self.buffers.lose(held);
+                    (self.on_fenced)(held);
                     Err(JournalError::Fenced)
                 }
                 Fate::Refused => {
                     let first = write.entries.first().map_or(2, |entry| entry.cursor.seq);
-                    self.buffers.refuse(write.run, first);
+                    self.buffers.refuse(held, first, write.usage);
                     Err(JournalError::Refused)
                 }
             };

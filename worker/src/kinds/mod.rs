@@ -1,26 +1,42 @@
 //! What each kind of run does while it is held: one executor a kind. An executor appends to the journal and says how it
-//! ended; it never settles, retries or requeues itself.
+//! ended; it never settles or requeues itself.
 
 pub(crate) mod chat;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Map, Value};
-use shared::domain::Usd;
+use shared::config::WorkerConfig;
+use shared::domain::{FailureCode, RequeueReason, Usd, WorkerId};
 
 use crate::journal::JournalError;
-use crate::providers::ProviderError;
+use crate::ledger_time::LedgerTime;
+use crate::roster::Roster;
+
+/// What executors work with.
+pub(crate) struct Tools {
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) config: WorkerConfig,
+    pub(crate) time: LedgerTime,
+    pub(crate) worker: WorkerId,
+}
 
 /// How an execution ended.
+#[derive(Debug)]
 pub(crate) enum Outcome {
     /// With an answer, which is in the journal.
     Answered(Answered),
-    /// A provider call failed.
-    ProviderFailed {
-        /// Who was called.
-        provider: String,
-        /// For which model.
-        model: String,
-        /// How it failed.
-        error: ProviderError,
+    /// For good.
+    Failed(Failed),
+    /// Not now: it goes back to the queue.
+    Later {
+        /// Why.
+        reason: RequeueReason,
+        /// How long it is not to be claimed.
+        wait: Duration,
+        /// Tries that came to nothing without a call; they count as failed calls do.
+        in_vain: u32,
     },
     /// The run's specification cannot be read.
     BadSpec(serde_json::Error),
@@ -28,7 +44,18 @@ pub(crate) enum Outcome {
     Lost(JournalError),
 }
 
+/// Why it ended without an answer.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) code: FailureCode,
+    /// What the caller may read.
+    pub(crate) message: String,
+    /// Whether submitting it again may succeed.
+    pub(crate) retryable: bool,
+}
+
 /// What is known beside the answer itself.
+#[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) provider: String,
     pub(crate) model: String,

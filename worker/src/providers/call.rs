@@ -13,6 +13,12 @@ pub struct ChatCall<'a> {
     pub messages: &'a RawValue,
     /// At most so many tokens are generated.
     pub max_tokens: Option<u32>,
+    /// The most tokens the model generates in one answer, where that is known: what a dialect that must name a limit
+    /// sends when `max_tokens` is silent.
+    pub model_max_output: Option<u32>,
+    /// What the answer begins with, already said: the model goes on after it, and the pieces that come are only what
+    /// follows. Only for models of which [`super::Provider::can_continue`] is true.
+    pub beginning: Option<&'a str>,
     /// Sampling temperature.
     pub temperature: Option<f64>,
     /// Sent beside our own fields, which win where both name the same one.
@@ -21,6 +27,18 @@ pub struct ChatCall<'a> {
     pub stream: bool,
     /// The trace this call belongs to, as the value of a W3C `traceparent` header. Left out when not a valid one.
     pub traceparent: Option<&'a str>,
+}
+
+impl ChatCall<'_> {
+    /// How many answers are asked for.
+    pub(super) fn answers(&self) -> usize {
+        self.params
+            .get("n")
+            .and_then(Value::as_u64)
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(1)
+            .max(1)
+    }
 }
 
 /// What a provider says, in the order it said it. The usage comes last.

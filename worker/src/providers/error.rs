@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use shared::domain::FailureCode;
 
+use super::{Headroom, KeyIndex};
+
 /// The part of a call that took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -83,6 +85,9 @@ struct Report {
     request_id: Option<String>,
     api_key_env: Option<String>,
     final_word: bool,
+    headroom: Headroom,
+    key: Option<KeyIndex>,
+    other_keys: bool,
 }
 
 impl ProviderError {
@@ -96,6 +101,9 @@ impl ProviderError {
             request_id: None,
             api_key_env: None,
             final_word: false,
+            headroom: Headroom::default(),
+            key: None,
+            other_keys: false,
         }))
     }
 
@@ -123,6 +131,19 @@ impl ProviderError {
         self
     }
 
+    /// What the refusal said of the limits.
+    pub(super) fn headroom_left(mut self, headroom: Headroom) -> Self {
+        self.0.headroom = headroom;
+        self
+    }
+
+    /// The key that was used, and whether there are others that were not refused.
+    pub(super) fn used_key(mut self, key: KeyIndex, other_keys: bool) -> Self {
+        self.0.key = Some(key);
+        self.0.other_keys = other_keys;
+        self
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {
@@ -139,7 +160,9 @@ impl ProviderError {
     #[must_use]
     pub fn retryable(&self) -> bool {
         let by_kind = match self.0.kind {
-            ErrorKind::Rejected { .. } | ErrorKind::Unauthorized { .. } | ErrorKind::TooLarge => false,
+            ErrorKind::Rejected { .. } | ErrorKind::TooLarge => false,
+            // The refused key is passed over from now on.
+            ErrorKind::Unauthorized { status } => status == 401 && self.0.other_keys,
             ErrorKind::Connect
             | ErrorKind::Timeout(_)
             | ErrorKind::RateLimited { .. }
@@ -158,6 +181,24 @@ impl ProviderError {
             ErrorKind::RateLimited { retry_after } | ErrorKind::Server { retry_after, .. } => retry_after,
             _ => None,
         }
+    }
+
+    /// What the provider said of the limits of the key; all open unless it refused the call.
+    #[must_use]
+    pub fn headroom(&self) -> &Headroom {
+        &self.0.headroom
+    }
+
+    /// The provider's id of the call; none when it gave none.
+    #[must_use]
+    pub fn call_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
+    /// The key the call was made with.
+    #[must_use]
+    pub fn key(&self) -> Option<KeyIndex> {
+        self.0.key
     }
 
     /// The stable code in events, results and metrics.

@@ -3,18 +3,29 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use shared::catalog::{Auth, Dialect, LiveCredentials, Quirks};
 
 /// Where a provider is, how we prove who we are, and how long we wait for it.
 #[derive(Debug, Clone)]
 pub struct ProviderSettings {
     /// The name in events, metrics and messages: `openai`, `groq`, ...
     pub name: String,
+    /// The protocol it speaks.
+    pub dialect: Dialect,
     /// Where the API begins, with its version: `https://api.openai.com/v1`. No query, no user or password.
     pub base_url: String,
-    /// Sent as a bearer token; nothing is sent without one.
-    pub api_key: Option<SecretString>,
-    /// The variable the key is read from, for the message that tells a person where to look.
+    /// Sent with every request as a query: `api-version=2024-10-21`.
+    pub query: Vec<(String, String)>,
+    /// How a key is sent.
+    pub auth: Auth,
+    /// The keys, which take turns. Without one, nothing is sent.
+    pub api_keys: Vec<SecretString>,
+    /// What stands in for a key.
+    pub credentials: Option<LiveCredentials>,
+    /// The variable the keys are read from, or the first of the credentials', for the message that tells a person where to look.
     pub api_key_env: Option<String>,
+    /// How it departs from its dialect, and the headers that go out with every request.
+    pub quirks: Quirks,
     /// How long each phase of a call may take.
     pub timeouts: Timeouts,
     /// Whether answers come from the simulator and must be labelled so.
@@ -65,6 +76,14 @@ pub enum SettingsError {
         provider: String,
         /// Where the key was read.
         env: Option<String>,
+    },
+    /// A fixed header, or the one for the key, is not one.
+    #[error("provider {provider}: {header:?} is no header that can be sent, or its value is none")]
+    Header {
+        /// The provider's name.
+        provider: String,
+        /// The header's name. Never its value.
+        header: String,
     },
     /// TLS or the HTTP client cannot be set up.
     #[error(

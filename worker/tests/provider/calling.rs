@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use shared::catalog::{Auth, Dialect, Quirks};
 use simulator::{Simulator, SimulatorConfig};
-use worker::providers::openai::{ChatStream, OpenAiProvider};
-use worker::providers::{ChatCall, ChatPiece, ProviderError, ProviderSettings, Timeouts, Usage};
+use worker::providers::{
+    ChatCall, ChatPiece, ChatStream, Provider, ProviderError, ProviderSettings, Timeouts, Usage,
+};
 
 pub(crate) const PROMPT: &str = "tell me";
 
@@ -32,21 +34,26 @@ pub(crate) async fn simulator() -> Simulator {
 pub(crate) fn settings(base_url: impl Into<String>, timeouts: Timeouts) -> ProviderSettings {
     ProviderSettings {
         name: "acme".to_owned(),
+        dialect: Dialect::OpenAi,
         base_url: base_url.into(),
-        api_key: Some("sk-test-0123456789".into()),
+        query: Vec::new(),
+        auth: Auth::Bearer,
+        api_keys: vec!["sk-test-0123456789".into()],
+        credentials: None,
         api_key_env: Some("ACME_API_KEY".to_owned()),
+        quirks: Quirks::default(),
         timeouts,
         simulated: false,
     }
 }
 
-pub(crate) fn provider(base_url: impl Into<String>, timeouts: Timeouts) -> OpenAiProvider {
-    OpenAiProvider::new(settings(base_url, timeouts)).unwrap()
+pub(crate) fn provider(base_url: impl Into<String>, timeouts: Timeouts) -> Provider {
+    Provider::new(settings(base_url, timeouts)).unwrap()
 }
 
 /// Sends one message; `change` may alter the call.
 pub(crate) async fn start(
-    provider: &OpenAiProvider,
+    provider: &Provider,
     model: &str,
     stream: bool,
     params: &Map<String, Value>,
@@ -57,6 +64,8 @@ pub(crate) async fn start(
         model,
         messages: &messages,
         max_tokens: None,
+        model_max_output: None,
+        beginning: None,
         temperature: None,
         params,
         stream,
@@ -92,18 +101,23 @@ impl Outcome {
 }
 
 /// Makes a call and reads it to its end, one way or the other.
-pub(crate) async fn call(provider: &OpenAiProvider, model: &str, stream: bool) -> Outcome {
+pub(crate) async fn call(provider: &Provider, model: &str, stream: bool) -> Outcome {
     call_with(provider, model, stream, &Map::new()).await
 }
 
 pub(crate) async fn call_with(
-    provider: &OpenAiProvider,
+    provider: &Provider,
     model: &str,
     stream: bool,
     params: &Map<String, Value>,
 ) -> Outcome {
+    outcome_of(start(provider, model, stream, params).await).await
+}
+
+/// Reads what was started to its end, one way or the other.
+pub(crate) async fn outcome_of(started: Result<ChatStream, ProviderError>) -> Outcome {
     let mut outcome = Outcome::default();
-    let mut stream = match start(provider, model, stream, params).await {
+    let mut stream = match started {
         Ok(stream) => stream,
         Err(error) => {
             return Outcome {

@@ -1,13 +1,12 @@
 //! Dropping a call drops its connection, at whatever point. The simulator tells when it has noticed.
 
 use serde_json::Map;
-use worker::providers::openai::OpenAiProvider;
-use worker::providers::{ChatPiece, ProviderError};
+use worker::providers::{ChatPiece, Provider, ProviderError};
 
 use crate::calling::{PATIENT, provider, simulator, soon, start};
 
 /// Makes a call that never ends by itself.
-async fn endless(provider: &OpenAiProvider, model: &str, stream: bool) -> Result<(), ProviderError> {
+async fn endless(provider: &Provider, model: &str, stream: bool) -> Result<(), ProviderError> {
     let params = Map::new();
     let mut answer = start(provider, model, stream, &params).await?;
     while answer.next().await?.is_some() {}

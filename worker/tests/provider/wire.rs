@@ -7,8 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use worker::providers::openai::OpenAiProvider;
-use worker::providers::{ErrorKind, SettingsError, Timeouts};
+use worker::providers::{ErrorKind, Provider, SettingsError, Timeouts};
 
 use crate::calling::{Outcome, PATIENT, call, call_with, provider, settings, soon};
 
@@ -40,7 +39,7 @@ pub(crate) async fn read_request(socket: &mut TcpStream) -> String {
 }
 
 /// A server that answers one request with these bytes and closes the connection. Gives the request.
-async fn answer_with(response: Vec<u8>) -> (String, JoinHandle<String>) {
+pub(crate) async fn answer_with(response: Vec<u8>) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}/v1/", listener.local_addr().unwrap());
     let server = tokio::spawn(async move {
@@ -53,7 +52,7 @@ async fn answer_with(response: Vec<u8>) -> (String, JoinHandle<String>) {
     (base_url, server)
 }
 
-fn plain(head: &str, body: &str) -> Vec<u8> {
+pub(crate) fn plain(head: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
@@ -103,8 +102,8 @@ async fn what_is_sent() {
 #[tokio::test]
 async fn without_a_key_no_key_is_sent() {
     let (base_url, server) = answer_with(plain("404 Not Found", "")).await;
-    let keyless = OpenAiProvider::new(worker::providers::ProviderSettings {
-        api_key: None,
+    let keyless = Provider::new(worker::providers::ProviderSettings {
+        api_keys: Vec::new(),
         ..settings(base_url, PATIENT)
     });
     soon(call(&keyless.unwrap(), "m", false)).await.failure();
@@ -324,13 +323,13 @@ async fn settings_that_cannot_work_are_refused() {
         "https://x/v1#a",
     ];
     for url in urls {
-        let error = OpenAiProvider::new(settings(url, PATIENT)).unwrap_err();
+        let error = Provider::new(settings(url, PATIENT)).unwrap_err();
         assert!(matches!(error, SettingsError::BaseUrl { .. }), "{url}: {error}");
         assert!(url.is_empty() || !error.to_string().contains(url), "{error}");
     }
     let mut bad_key = settings("http://x/v1", PATIENT);
-    bad_key.api_key = Some("sk-secret\n".into());
-    let error = OpenAiProvider::new(bad_key).unwrap_err().to_string();
+    bad_key.api_keys = vec!["sk-secret\n".into()];
+    let error = Provider::new(bad_key).unwrap_err().to_string();
     assert!(
         error.contains("ACME_API_KEY") && !error.contains("sk-secret"),
         "{error}"

@@ -7,6 +7,7 @@ use utoipa_axum::routes;
 use crate::app::AppState;
 
 mod admin_metrics;
+mod admin_providers;
 mod cancel;
 mod conversation;
 mod event_page;
@@ -39,4 +40,5 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(events::events))
         .routes(routes!(stream::stream))
         .routes(routes!(admin_metrics::admin_metrics))
+        .routes(routes!(admin_providers::admin_providers))
 }

@@ -33,7 +33,8 @@ pub(super) async fn render(run: RunRecord, ledger: &Ledger) -> Result<Response, 
     let stored =
         stored.ok_or_else(|| Problem::internal(&format!("{} has ended without a result", run.id)))?;
     let answer = answer(&run, &stored, ledger.log.as_ref()).await?;
-    Ok(Json(ResultBody::of(&run, stored, answer)?).into_response())
+    let calls = ledger.reader.calls(run.id).await?.len();
+    Ok(Json(ResultBody::of(&run, stored, answer, calls)?).into_response())
 }
 
 /// The stored answer, or what the log says there was of one: whoever ends a run in place of its worker does not know.

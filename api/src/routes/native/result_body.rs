@@ -39,6 +39,8 @@ pub(super) struct ResultBody {
     /// US dollars; null when the price is not known.
     #[schema(value_type = Option<f64>)]
     cost_usd: Option<Usd>,
+    /// Calls of providers that the run took, those included that failed. What each came to is in the log.
+    calls: usize,
     /// Why it failed.
     error: Option<FailureBody>,
     /// Whether the answer is the simulator's.
@@ -75,7 +77,12 @@ impl ResultBody {
     ///
     /// # Errors
     /// When the ledger holds something that is not a report of usage.
-    pub(super) fn of(run: &RunRecord, stored: StoredResult, answer: Answer) -> Result<Self, Problem> {
+    pub(super) fn of(
+        run: &RunRecord,
+        stored: StoredResult,
+        answer: Answer,
+        calls: usize,
+    ) -> Result<Self, Problem> {
         let StoredResult { result, finished_at } = stored;
         let usage = result
             .usage
@@ -93,6 +100,7 @@ impl ResultBody {
             model: result.model,
             usage,
             cost_usd: result.cost,
+            calls,
             error: result.failure.map(FailureBody::from),
             simulated: run.simulated,
             finished_at,

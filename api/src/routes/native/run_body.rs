@@ -56,7 +56,7 @@ pub(super) struct RunBody {
     /// When somebody asked to cancel it.
     #[schema(value_type = Option<String>, format = DateTime)]
     cancel_requested_at: Option<Timestamp>,
-    /// What happens when its answer breaks off: `restart` or `fail`.
+    /// What happens when its answer breaks off: `restart`, `continue` or `fail`.
     #[schema(value_type = String, example = "restart")]
     on_interruption: Interruption,
     /// US dollars; null when the price is not known.

@@ -32,8 +32,18 @@ pub(super) struct SubmitBody {
     /// How urgent it is: 70 and above is the class `interactive`, below 30 `batch`.
     #[schema(minimum = 0, maximum = 100, default = 50)]
     priority: Option<i64>,
-    /// The provider to prefer, by its configured name.
+    /// The provider to prefer, by its name in the catalog.
+    #[schema(max_length = 64, example = "anthropic")]
     provider_hint: Option<String>,
+    /// What counts when a provider is chosen: `balanced`, `cheapest`, `fastest`, `quality` or `local_first`.
+    #[schema(default = "balanced")]
+    routing_policy: Option<String>,
+    /// Whether providers that run beside the workers are preferred while they can.
+    #[schema(default = false)]
+    prefer_local: Option<bool>,
+    /// Names of models to go on with, in this order, when nobody is left for `model`.
+    #[schema(max_items = 8, example = json!(["claude-sonnet-4-5", "auto"]))]
+    fallbacks: Option<Vec<String>>,
     /// At most so many tokens are generated.
     #[schema(minimum = 1, maximum = 10_000_000)]
     max_tokens: Option<i64>,
@@ -47,7 +57,7 @@ pub(super) struct SubmitBody {
     #[schema(value_type = Option<Object>)]
     metadata: Option<Box<RawValue>>,
     /// When the answer breaks off after output was visible: `restart` begins it again (the rewind is announced),
-    /// `fail` ends the run. `continue` is not available yet.
+    /// `continue` goes on from what was said with a provider that can, `fail` ends the run.
     #[schema(default = "restart")]
     on_interruption: Option<String>,
     /// Further parameters for the provider, passed on as they are. `stream: false` asks it for the answer in one piece;
@@ -87,6 +97,9 @@ impl SubmitBody {
             model: self.model,
             priority: self.priority,
             provider_hint: self.provider_hint,
+            routing_policy: self.routing_policy,
+            prefer_local: self.prefer_local,
+            fallbacks: self.fallbacks,
             max_tokens: self.max_tokens,
             temperature: self.temperature,
             deadline_ms: self.deadline_ms,

@@ -2,4 +2,5 @@
 
 pub(super) mod request;
 pub(super) mod result;
+pub(super) mod usage;
 pub(super) mod worker;

@@ -85,12 +85,14 @@ macro_rules! columns {
     };
 }
 
-/// `$1` runs, `$2` limit per tenant or NULL.
+/// Each tenant is counted once, however many of its runs are asked for. `$1` runs, `$2` limit per tenant or NULL.
 const QUEUED: &str = concat!(
-    "SELECT ",
+    "WITH run AS MATERIALIZED (SELECT id, epoch, tenant, class, not_before, status, cancel_at, deadline_at \
+     FROM mcp_request WHERE id = ANY($1)), crowded AS MATERIALIZED (SELECT own.tenant FROM (SELECT DISTINCT tenant FROM run WHERE $2::bigint IS NOT NULL) AS own \
+     WHERE $2 <= (SELECT count(*) FROM mcp_request AS other \
+     WHERE other.tenant = own.tenant AND other.status = 'running')) SELECT ",
     columns!(),
-    "$2::bigint IS NOT NULL AND $2::bigint <= (SELECT count(*) FROM mcp_request AS other \
-     WHERE other.tenant = run.tenant AND other.status = 'running') FROM mcp_request AS run WHERE run.id = ANY($1) AND ",
+    "run.tenant IN (SELECT tenant FROM crowded) FROM run WHERE ",
     waits!()
 );
 

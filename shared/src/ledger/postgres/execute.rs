@@ -1,6 +1,6 @@
 //! Leases, claims and appends on Postgres.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,9 +9,9 @@ use sqlx::{Connection as _, PgConnection, Row};
 use uuid::Uuid;
 
 use super::{Postgres, count, int, millis};
-use crate::domain::{Cursor, EventType, LogEntry, RequeueReason, RunId, Timestamp, WorkerId};
+use crate::domain::{Cursor, EventType, LogEntry, RunId, Timestamp, WorkerId};
 use crate::ledger::{
-    Claimed, Committed, Execute, Held, LedgerError, NewWorker, Renewal, RunResult, Then, Write, WriteOutcome,
+    Claimed, Committed, Execute, Held, LedgerError, NewWorker, Renewal, Write, WriteOutcome,
 };
 
 const REGISTER: &str = "
@@ -31,8 +31,9 @@ FROM (SELECT DISTINCT tenant FROM mcp_request WHERE id = ANY($1) ORDER BY tenant
 
 /// Rows are looked up by id and by nothing else: `OFFSET 0` and `FOR UPDATE` keep the other conditions outside of the
 /// look-up. On a young table the planner believes every index to be as short as the primary key's, would read a whole
-/// partial index in its place, and keep that plan while the table grows.
-const CLAIM: &str = r#"
+/// partial index in its place, and keep that plan while the table grows. What is picked is an array, so that it cannot be
+/// joined to the whole table either.
+pub(super) const CLAIM: &str = r#"
 WITH me AS MATERIALIZED (
     SELECT id FROM mcp_worker WHERE id = $2 AND status = 'alive' AND lease_until > mcp_now() FOR KEY SHARE
 ), candidate AS MATERIALIZED (
@@ -59,7 +60,7 @@ WITH me AS MATERIALIZED (
 ), claimed AS (
     UPDATE mcp_request AS run
     SET status = 'running', epoch = epoch + 1, attempts = attempts + 1, worker_id = $2, claimed_at = mcp_now()
-    FROM picked WHERE run.id = picked.id
+    WHERE run.id = ANY (ARRAY(SELECT id FROM picked))
     RETURNING run.id, kind, tenant, class, task_type, epoch, attempts, retries, on_interruption, deadline_at, created_at,
               claimed_at, spec, trace_parent, simulated
 ), entry AS (
@@ -77,82 +78,6 @@ WITH me AS MATERIALIZED (
 SELECT id, kind, tenant, class, task_type, epoch, retries, on_interruption, deadline_at - claimed_at AS left_ms,
        created_at, claimed_at, spec, trace_parent, simulated, data
 FROM entry ORDER BY created_at, id"#;
-
-/// Entries of runs that go on: the fence is this worker's row, and each run's own epoch. Rows are looked up by id alone,
-/// as in [`CLAIM`].
-const APPEND: &str = "
-WITH me AS MATERIALIZED (
-    SELECT id FROM mcp_worker WHERE id = $1 AND status <> 'dead' FOR KEY SHARE
-), mine AS MATERIALIZED (
-    SELECT run.id, run.epoch FROM UNNEST($2::uuid[]) AS written(id) CROSS JOIN LATERAL (
-        SELECT id, epoch, status, worker_id FROM mcp_request WHERE mcp_request.id = written.id OFFSET 0
-    ) AS run
-    WHERE run.status = 'running' AND run.worker_id = $1 AND EXISTS (SELECT 1 FROM me)
-), logged AS (
-    INSERT INTO mcp_event (run_id, epoch, seq, type, at, data)
-    SELECT entry.run_id, entry.epoch, entry.seq, entry.type, entry.at, entry.data
-    FROM UNNEST($3::uuid[], $4::int[], $5::int[], $6::text[], $7::bigint[], $8::text[])
-        AS entry(run_id, epoch, seq, type, at, data)
-    JOIN mine ON mine.id = entry.run_id AND mine.epoch = entry.epoch
-)
-SELECT id, epoch, NULL::int, NULL::bigint, NULL::text FROM mine";
-
-/// The same, with runs that end or go back to the queue; one that somebody asked to cancel meanwhile does not go back but
-/// ends, by an entry in the epoch after. The epoch alone tells that a run is still as `mine` saw it: whoever moves a run
-/// mints another one.
-const APPEND_AND_CLOSE: &str = r#"
-WITH me AS MATERIALIZED (
-    SELECT id FROM mcp_worker WHERE id = $1 AND status <> 'dead' FOR KEY SHARE
-), mine AS MATERIALIZED (
-    SELECT run.id, run.epoch FROM UNNEST($2::uuid[]) AS written(id) CROSS JOIN LATERAL (
-        SELECT id, epoch, status, worker_id FROM mcp_request WHERE mcp_request.id = written.id OFFSET 0
-    ) AS run
-    WHERE run.status = 'running' AND run.worker_id = $1 AND EXISTS (SELECT 1 FROM me)
-), logged AS (
-    INSERT INTO mcp_event (run_id, epoch, seq, type, at, data)
-    SELECT entry.run_id, entry.epoch, entry.seq, entry.type, entry.at, entry.data
-    FROM UNNEST($3::uuid[], $4::int[], $5::int[], $6::text[], $7::bigint[], $8::text[])
-        AS entry(run_id, epoch, seq, type, at, data)
-    JOIN mine ON mine.id = entry.run_id AND mine.epoch = entry.epoch
-), close AS MATERIALIZED (
-    SELECT close.* FROM UNNEST($9::uuid[], $10::int[], $11::text[], $12::bigint[], $13::int[])
-        AS close(id, epoch, status, not_before, retry)
-    JOIN mine ON mine.id = close.id AND mine.epoch = close.epoch
-), closed AS (
-    UPDATE mcp_request AS run
-    SET status = CASE WHEN close.status = 'queued' AND run.cancel_at IS NOT NULL THEN 'cancelled' ELSE close.status END,
-        worker_id = NULL,
-        epoch = run.epoch + CASE WHEN close.status = 'queued' THEN 1 ELSE 0 END,
-        retries = run.retries + close.retry,
-        not_before = coalesce(close.not_before, run.not_before),
-        finished_at = CASE WHEN close.status = 'queued' AND run.cancel_at IS NULL THEN NULL ELSE mcp_now() END
-    FROM close
-    WHERE run.id = close.id AND run.epoch = close.epoch
-    RETURNING run.id, run.epoch, run.cancel_by, run.finished_at, run.simulated,
-              close.status = 'queued' AND run.cancel_at IS NOT NULL AS overtaken
-), cancelled AS MATERIALIZED (
-    SELECT id, epoch, finished_at, '{"by":' || to_json(cancel_by)::text
-        || CASE WHEN simulated THEN ',"simulated":true}' ELSE '}' END AS data
-    FROM closed WHERE overtaken
-), cancelled_log AS (
-    INSERT INTO mcp_event (run_id, epoch, seq, type, at, data)
-    SELECT id, epoch, 1, 'run.cancelled', finished_at, data FROM cancelled
-), cancelled_results AS (
-    INSERT INTO mcp_result (run_id, status, finished_at) SELECT id, 'cancelled', finished_at FROM cancelled
-), results AS (
-    INSERT INTO mcp_result (
-        run_id, status, answer, finish_reason, provider, model, usage, cost_nanousd, error_code, error_message,
-        retryable, finished_at
-    )
-    SELECT result.id, result.status, answer, finish_reason, provider, model, usage, cost, error_code, error_message,
-        retryable, mcp_now()
-    FROM UNNEST($14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[],
-                $22::text[], $23::text[], $24::bool[])
-        AS result(id, status, answer, finish_reason, provider, model, usage, cost, error_code, error_message, retryable)
-    JOIN close ON close.id = result.id
-)
-SELECT mine.id, mine.epoch, cancelled.epoch, cancelled.finished_at, cancelled.data
-FROM mine LEFT JOIN cancelled ON cancelled.id = mine.id"#;
 
 const COMMITTED: &str = "
 SELECT event.run_id, event.epoch, event.seq FROM mcp_event AS event
@@ -186,94 +111,10 @@ fn claimed(row: &PgRow) -> Result<Claimed, LedgerError> {
     })
 }
 
-/// What became of a run that is this worker's.
-fn written(row: &PgRow) -> Result<WriteOutcome, LedgerError> {
-    let Some(epoch) = row.try_get::<Option<i32>, _>(2)? else {
-        return Ok(WriteOutcome::Committed);
-    };
-    Ok(WriteOutcome::Overtaken(LogEntry {
-        cursor: Cursor::new(count(epoch), 1),
-        kind: EventType::RunCancelled,
-        at: Timestamp::from_millis(row.try_get(3)?),
-        data: row.try_get::<&str, _>(4)?.into(),
-    }))
-}
-
 /// A tenant from the database.
 pub(super) fn tenant(name: &str) -> Result<crate::domain::TenantId, LedgerError> {
     name.parse()
         .map_err(|error| LedgerError::Corrupt(format!("tenant `{name}`: {error}")))
-}
-
-/// The columns of what runs append.
-#[derive(Default)]
-struct Entries<'a> {
-    runs: Vec<Uuid>,
-    epochs: Vec<i32>,
-    seqs: Vec<i32>,
-    kinds: Vec<&'static str>,
-    moments: Vec<i64>,
-    data: Vec<&'a str>,
-}
-
-impl<'a> Entries<'a> {
-    fn of(writes: &'a [Write]) -> Self {
-        let mut columns = Self::default();
-        for write in writes {
-            for entry in &write.entries {
-                columns.runs.push(write.run.uuid());
-                columns.epochs.push(int(entry.cursor.epoch));
-                columns.seqs.push(int(entry.cursor.seq));
-                columns.kinds.push(entry.kind.as_str());
-                columns.moments.push(entry.at.millis());
-                columns.data.push(&entry.data);
-            }
-        }
-        columns
-    }
-}
-
-/// The columns of runs that end or go back to the queue.
-#[derive(Default)]
-struct Closes<'a> {
-    runs: Vec<Uuid>,
-    epochs: Vec<i32>,
-    statuses: Vec<&'static str>,
-    not_before: Vec<Option<i64>>,
-    retries: Vec<i32>,
-    ended: Vec<Uuid>,
-    results: Vec<&'a RunResult>,
-}
-
-impl<'a> Closes<'a> {
-    fn of(writes: &'a [Write]) -> Self {
-        let mut columns = Self::default();
-        for write in writes {
-            let (status, not_before, retry) = match &write.then {
-                Then::Continue => continue,
-                Then::Settle(result) => {
-                    columns.ended.push(write.run.uuid());
-                    columns.results.push(result);
-                    (result.status.as_str(), None, false)
-                }
-                Then::Requeue { reason, not_before } => (
-                    "queued",
-                    Some(not_before.millis()),
-                    *reason == RequeueReason::ProviderFailed,
-                ),
-            };
-            columns.runs.push(write.run.uuid());
-            columns.epochs.push(int(write.epoch));
-            columns.statuses.push(status);
-            columns.not_before.push(not_before);
-            columns.retries.push(i32::from(retry));
-        }
-        columns
-    }
-
-    fn result<T>(&self, value: impl Fn(&'a RunResult) -> T) -> Vec<T> {
-        self.results.iter().map(|result| value(result)).collect()
-    }
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
@@ -347,59 +188,7 @@ impl Execute for Postgres {
     }
 
     async fn append(&self, worker: WorkerId, writes: &[Write]) -> Result<Vec<WriteOutcome>, LedgerError> {
-        let ids: Vec<Uuid> = writes.iter().map(|write| write.run.uuid()).collect();
-        let entries = Entries::of(writes);
-        let closes = Closes::of(writes);
-        let statement = if closes.runs.is_empty() {
-            APPEND
-        } else {
-            APPEND_AND_CLOSE
-        };
-        let mut query = sqlx::query(statement)
-            .bind(worker.uuid())
-            .bind(&ids)
-            .bind(&entries.runs)
-            .bind(&entries.epochs)
-            .bind(&entries.seqs)
-            .bind(&entries.kinds)
-            .bind(&entries.moments)
-            .bind(&entries.data);
-        if !closes.runs.is_empty() {
-            query = query
-                .bind(&closes.runs)
-                .bind(&closes.epochs)
-                .bind(&closes.statuses)
-                .bind(&closes.not_before)
-                .bind(&closes.retries)
-                .bind(&closes.ended)
-                .bind(closes.result(|result| result.status.as_str()))
-                .bind(closes.result(|result| result.answer.as_deref()))
-                .bind(closes.result(|result| result.finish_reason.as_deref()))
-                .bind(closes.result(|result| result.provider.as_deref()))
-                .bind(closes.result(|result| result.model.as_deref()))
-                .bind(closes.result(|result| result.usage.as_deref()))
-                .bind(closes.result(|result| result.cost.map(crate::domain::Usd::nanos)))
-                .bind(closes.result(|result| result.failure.as_ref().map(|failure| failure.code.as_str())))
-                .bind(closes.result(|result| result.failure.as_ref().map(|failure| failure.message.as_str())))
-                .bind(closes.result(|result| result.failure.as_ref().map(|failure| failure.retryable)));
-        }
-        let rows = self
-            .within(async {
-                let mut ride = self.appending.enter(&self.pool).await?;
-                let rows = query.fetch_all(&mut *ride).await;
-                ride.end(&rows);
-                rows
-            })
-            .await?;
-        let mut mine: HashMap<(Uuid, i32), WriteOutcome> = HashMap::with_capacity(rows.len());
-        for row in rows {
-            mine.insert((row.try_get(0)?, row.try_get(1)?), written(&row)?);
-        }
-        let mut outcome = |write: &Write| mine.remove(&(write.run.uuid(), int(write.epoch)));
-        Ok(writes
-            .iter()
-            .map(|write| outcome(write).unwrap_or(WriteOutcome::Fenced))
-            .collect())
+        self.write(worker, writes).await
     }
 
     async fn committed(&self, writes: &[Write]) -> Result<Vec<Committed>, LedgerError> {

@@ -228,6 +228,11 @@ impl Upkeep for Postgres {
     }
 
     async fn forget_workers(&self, keep: Duration) -> Result<u64, LedgerError> {
+        let news = sqlx::query(
+            "DELETE FROM mcp_breaker WHERE updated_at < mcp_now() - $1 AND open_until < mcp_now()",
+        )
+        .bind(millis(keep));
+        self.within(news.execute(&self.pool)).await?;
         let query =
             sqlx::query("DELETE FROM mcp_worker WHERE status = 'dead' AND lease_until < mcp_now() - $1")
                 .bind(millis(keep));

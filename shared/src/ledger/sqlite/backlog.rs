@@ -2,15 +2,14 @@
 //! id), which leaps from tenant to tenant. What a proposal costs depends on how much is asked for, never on how many
 //! runs a tenant has queued.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
-use super::{Sqlite, bulk, decode, now};
+use super::{Sqlite, decode, now, rows};
 use crate::domain::{Class, RunId, TenantId};
 use crate::ledger::{Backlog, LedgerError, QueuedRun, ReadyRun};
 
@@ -31,73 +30,85 @@ impl Backlog for Sqlite {
         limit: u32,
         tenant_limit: Option<u32>,
     ) -> Result<Vec<ReadyRun>, LedgerError> {
-        let start = after_tenant.map_or(FIRST, TenantId::as_str);
-        let mut ring = self.tenants(class, (start, LAST), limit, tenant_limit).await?;
-        let missing = limit.saturating_sub(u32::try_from(ring.len()).unwrap_or(u32::MAX));
-        if missing > 0 && start != FIRST {
-            // Around the end.
-            ring.extend(self.tenants(class, (FIRST, start), missing, tenant_limit).await?);
-        }
-        if ring.is_empty() {
-            return Ok(Vec::new());
-        }
-        let share = limit.saturating_mul(DEPTH) / u32::try_from(ring.len()).unwrap_or(u32::MAX);
-        let depth = share.clamp(1, limit).min(tenant_limit.unwrap_or(u32::MAX));
-        let names: Vec<&str> = ring.iter().map(|turn| turn.tenant.as_str()).collect();
-        let rows = sqlx::query(RUNS)
-            .bind(class.as_str())
-            .bind(bulk::json(&names))
-            .bind(depth)
-            .fetch_all(&self.read)
-            .await?;
-        let mut places: HashMap<TenantId, &mut Turn> =
-            ring.iter_mut().map(|turn| (turn.tenant.clone(), turn)).collect();
-        for row in &rows {
-            let tenant = decode::tenant(row, "tenant")?;
-            if let Some(turn) = places.get_mut(&tenant) {
-                turn.runs.push_back(ReadyRun {
-                    run: decode::run(row, "id")?,
-                    epoch: row.try_get("epoch")?,
-                    tenant,
-                });
-            }
-        }
-        Ok(in_turn(ring, limit))
+        let after = after_tenant.cloned();
+        self.readers
+            .run(move |connection| ready(connection, class, after.as_ref(), limit, tenant_limit))
+            .await
     }
 
     async fn queued(&self, runs: &[RunId], tenant_limit: Option<u32>) -> Result<Vec<QueuedRun>, LedgerError> {
-        let rows = sqlx::query(QUEUED)
-            .bind(bulk::ids(runs.iter().copied()))
-            .bind(tenant_limit)
-            .fetch_all(&self.read)
-            .await?;
-        rows.iter().map(queued).collect()
+        let runs = rows::ids(runs.iter().copied());
+        self.readers
+            .run(move |connection| {
+                let sought = &mut connection.prepare_cached(QUEUED)?;
+                decode::all(sought, params![runs, tenant_limit], queued)
+            })
+            .await
     }
 
     async fn page(&self, after: Option<&QueuedRun>, limit: u32) -> Result<Vec<QueuedRun>, LedgerError> {
-        // An empty class sorts before every other.
-        let rows = sqlx::query(PAGE)
-            .bind(after.map_or("", |after| after.class.as_str()))
-            .bind(after.map_or(FIRST, |after| after.tenant.as_str()))
-            .bind(after.map_or(0, |after| after.not_before.millis()))
-            .bind(after.map_or(Uuid::nil(), |after| after.run.uuid()))
-            .bind(limit)
-            .fetch_all(&self.read)
-            .await?;
-        rows.iter().map(queued).collect()
+        let after = after.cloned();
+        self.readers
+            .run(move |connection| {
+                let after = after.as_ref();
+                // An empty class sorts before every other.
+                let params = params![
+                    after.map_or("", |after| after.class.as_str()),
+                    after.map_or(FIRST, |after| after.tenant.as_str()),
+                    after.map_or(0, |after| after.not_before.millis()),
+                    after.map_or(Uuid::nil(), |after| after.run.uuid()),
+                    limit,
+                ];
+                decode::all(&mut connection.prepare_cached(PAGE)?, params, queued)
+            })
+            .await
     }
 }
 
-fn queued(row: &SqliteRow) -> Result<QueuedRun, LedgerError> {
+fn queued(row: &Row<'_>) -> Result<QueuedRun, LedgerError> {
     Ok(QueuedRun {
         run: decode::run(row, "id")?,
-        epoch: row.try_get("epoch")?,
+        epoch: row.get("epoch")?,
         tenant: decode::tenant(row, "tenant")?,
         class: decode::named(row, "class")?,
         not_before: decode::moment(row, "not_before")?,
-        delay: Duration::from_millis(u64::try_from(row.try_get::<i64, _>("delay")?).unwrap_or(0)),
-        full: row.try_get("full")?,
+        delay: Duration::from_millis(u64::try_from(row.get::<_, i64>("delay")?).unwrap_or(0)),
+        full: row.get("full")?,
     })
+}
+
+fn ready(
+    connection: &Connection,
+    class: Class,
+    after_tenant: Option<&TenantId>,
+    limit: u32,
+    tenant_limit: Option<u32>,
+) -> Result<Vec<ReadyRun>, LedgerError> {
+    let start = after_tenant.map_or(FIRST, TenantId::as_str);
+    let mut ring = tenants(connection, class, (start, LAST), limit, tenant_limit)?;
+    let missing = limit.saturating_sub(u32::try_from(ring.len()).unwrap_or(u32::MAX));
+    if missing > 0 && start != FIRST {
+        // Around the end.
+        ring.extend(tenants(connection, class, (FIRST, start), missing, tenant_limit)?);
+    }
+    if ring.is_empty() {
+        return Ok(Vec::new());
+    }
+    let share = limit.saturating_mul(DEPTH) / u32::try_from(ring.len()).unwrap_or(u32::MAX);
+    let depth = share.clamp(1, limit).min(tenant_limit.unwrap_or(u32::MAX));
+    let mut runs = connection.prepare_cached(RUNS)?;
+    for turn in &mut ring {
+        let params = params![class.as_str(), turn.tenant.as_str(), depth];
+        turn.runs = decode::all(&mut runs, params, |row| {
+            Ok(ReadyRun {
+                run: decode::run(row, "id")?,
+                epoch: row.get("epoch")?,
+                tenant: turn.tenant.clone(),
+            })
+        })?
+        .into();
+    }
+    Ok(in_turn(ring, limit))
 }
 
 /// A tenant of the ring.
@@ -109,34 +120,23 @@ struct Turn {
     runs: VecDeque<ReadyRun>,
 }
 
-impl Sqlite {
-    /// Tenants after the first and up to the second name that have a ready run and may run one more, in order.
-    async fn tenants(
-        &self,
-        class: Class,
-        (after, up_to): (&str, &str),
-        limit: u32,
-        tenant_limit: Option<u32>,
-    ) -> Result<Vec<Turn>, LedgerError> {
-        let rows = sqlx::query(TENANTS)
-            .bind(class.as_str())
-            .bind(after)
-            .bind(up_to)
-            .bind(limit)
-            .bind(tenant_limit)
-            .fetch_all(&self.read)
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let room = row.try_get::<Option<u32>, _>("room")?.unwrap_or(u32::MAX);
-                Ok(Turn {
-                    tenant: decode::tenant(row, "tenant")?,
-                    room,
-                    runs: VecDeque::new(),
-                })
-            })
-            .collect()
-    }
+/// Tenants after the first and up to the second name that have a ready run and may run one more, in order.
+fn tenants(
+    connection: &Connection,
+    class: Class,
+    (after, up_to): (&str, &str),
+    limit: u32,
+    tenant_limit: Option<u32>,
+) -> Result<Vec<Turn>, LedgerError> {
+    let tenants = &mut connection.prepare_cached(TENANTS)?;
+    let params = params![class.as_str(), after, up_to, limit, tenant_limit];
+    decode::all(tenants, params, |row| {
+        Ok(Turn {
+            tenant: decode::tenant(row, "tenant")?,
+            room: row.get::<_, Option<u32>>("room")?.unwrap_or(u32::MAX),
+            runs: VecDeque::new(),
+        })
+    })
 }
 
 /// The first run of each tenant, then the second of each, and so on.
@@ -192,13 +192,12 @@ pub(super) const TENANTS: &str = concat!(
     ")) WHERE room IS NULL OR room > 0 LIMIT (?4 + 0)"
 );
 
-/// ?1 class, ?2 tenants, ?3 how many of each at most.
+/// ?1 class, ?2 tenant, ?3 how many at most.
 pub(super) const RUNS: &str = concat!(
-    "SELECT r.tenant, r.id, r.epoch FROM json_each(?2) AS j CROSS JOIN mcp_request AS r ON r.id IN ( \
-       SELECT q.id FROM mcp_request AS q INDEXED BY mcp_request_ready \
-       WHERE q.status = 'queued' AND q.class = ?1 AND q.tenant = j.value AND ",
+    "SELECT q.id, q.epoch FROM mcp_request AS q INDEXED BY mcp_request_ready \
+     WHERE q.status = 'queued' AND q.class = ?1 AND q.tenant = ?2 AND ",
     ready!(),
-    " ORDER BY q.not_before, q.id LIMIT (?3 + 0)) ORDER BY j.key, r.not_before, r.id"
+    " ORDER BY q.not_before, q.id LIMIT (?3 + 0)"
 );
 
 /// What a run `q` must be to wait in the queue.

@@ -1,27 +1,26 @@
 //! Carrying out what a duty or a cancel decided about a run: one entry in an epoch of its own, and the state that goes
 //! with it.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use rusqlite::{Connection, Row};
 
-use super::bulk::{Change, To, change, insert_entries};
-use super::{Transaction, decode};
+use super::decode;
+use super::rows::{Change, To, change, insert_entry};
 use crate::domain::{Cursor, Event, LogEntry, RunCancelled, RunId, Status, Timestamp};
 use crate::ledger::upkeep::{Stranded, Verdict};
 use crate::ledger::{Closed, LedgerError, RunResult};
 
 /// From the columns `id`, `tenant`, `class`, `epoch`, `crashes`, `on_interruption`, `cancel_by`, `simulated`, `visible`.
-pub(super) fn stranded(row: &SqliteRow, now: Timestamp) -> Result<Stranded, LedgerError> {
+pub(super) fn stranded(row: &Row<'_>, now: Timestamp) -> Result<Stranded, LedgerError> {
     Ok(Stranded {
         run: decode::run(row, "id")?,
         tenant: decode::tenant(row, "tenant")?,
         class: decode::named(row, "class")?,
-        epoch: row.try_get("epoch")?,
-        crashes: row.try_get("crashes")?,
+        epoch: row.get("epoch")?,
+        crashes: row.get("crashes")?,
         on_interruption: decode::named(row, "on_interruption")?,
-        cancel_by: row.try_get("cancel_by")?,
-        simulated: row.try_get("simulated")?,
-        visible: row.try_get("visible")?,
+        cancel_by: row.get("cancel_by")?,
+        simulated: row.get("simulated")?,
+        visible: row.get("visible")?,
         now,
     })
 }
@@ -53,39 +52,32 @@ pub(super) fn cancelled(run: RunId, entry: LogEntry) -> Verdict {
 }
 
 /// Writes the entries, the rows, and the results of the runs that end.
-pub(super) async fn carry_out(
-    transaction: &mut Transaction,
+pub(super) fn carry_out(
+    connection: &Connection,
     now: Timestamp,
     verdicts: Vec<Verdict>,
 ) -> Result<Vec<Closed>, LedgerError> {
-    let mut closed = Vec::with_capacity(verdicts.len());
-    let mut ends = Vec::with_capacity(verdicts.len());
+    let mut done = Vec::with_capacity(verdicts.len());
     for verdict in verdicts {
-        closed.push(verdict.closed);
-        let ended = verdict.status.is_terminal();
-        ends.push((
-            verdict.crash,
-            ended.then(|| RunResult::without_answer(verdict.status, verdict.failure)),
-        ));
-    }
-    let entries: Vec<_> = closed.iter().map(|closed| (closed.run, &closed.entry)).collect();
-    insert_entries(transaction, &entries).await?;
-    let changes: Vec<Change<'_>> = closed
-        .iter()
-        .zip(&ends)
-        .map(|(closed, (crashed, result))| Change {
+        let closed = verdict.closed;
+        insert_entry(connection, closed.run, &closed.entry)?;
+        let result = RunResult::without_answer(verdict.status, verdict.failure);
+        let to = if verdict.status.is_terminal() {
+            To::End(&result)
+        } else {
+            To::Queue {
+                not_before: now,
+                failed_calls: 0,
+            }
+        };
+        let changed = Change {
             run: closed.run,
             epoch: closed.entry.cursor.epoch,
-            crashed: *crashed,
-            to: match result {
-                Some(result) => To::End(result),
-                None => To::Queue {
-                    not_before: now,
-                    retried: false,
-                },
-            },
-        })
-        .collect();
-    change(transaction, now, &changes).await?;
-    Ok(closed)
+            crashed: verdict.crash,
+            to,
+        };
+        change(connection, now, &changed)?;
+        done.push(closed);
+    }
+    Ok(done)
 }

@@ -1,8 +1,9 @@
 //! Reading logs.
 
 use async_trait::async_trait;
+use rusqlite::params;
 
-use super::{Sqlite, bulk, decode};
+use super::{Sqlite, decode, rows};
 use crate::domain::{Cursor, LogEntry, RunId};
 use crate::ledger::{LedgerError, Log};
 
@@ -28,15 +29,15 @@ impl Log for Sqlite {
             .iter()
             .map(|(run, after)| (run.uuid().simple(), after.epoch, after.seq))
             .collect();
-        let rows = sqlx::query(TAIL)
-            .bind(bulk::json(&watched))
-            .bind(limit)
-            .bind(PAGE_BYTES)
-            .fetch_all(&self.read)
-            .await?;
-        rows.iter()
-            .map(|row| Ok((decode::run(row, "run_id")?, decode::entry(row)?)))
-            .collect()
+        self.readers
+            .run(move |connection| {
+                let page = &mut connection.prepare_cached(TAIL)?;
+                let params = params![rows::json(&watched), limit, PAGE_BYTES];
+                decode::all(page, params, |row| {
+                    Ok((decode::run(row, "run_id")?, decode::entry(row)?))
+                })
+            })
+            .await
     }
 }
 

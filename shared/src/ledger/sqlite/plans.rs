@@ -1,36 +1,54 @@
 //! How SQLite means to execute the hot statements: none of them may read a whole table or sort a whole queue, however
 //! young the statistics are. A plan is the only place where that shows before the table is large.
 
-use sqlx::{AssertSqlSafe, Row as _};
+use rusqlite::params_from_iter;
+use rusqlite::types::Null;
 
-use super::{Sqlite, backlog, bulk, execute, log, submit};
+use super::super::accounting;
+use super::{Sqlite, backlog, decode, execute, log, rows, submit, upkeep, usage};
 
 /// The steps of a statement's plan, each with the step it belongs to.
 async fn plan(sql: &str) -> Vec<(i64, i64, String)> {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Sqlite::open(&folder.path().join("ledger.sqlite")).await.unwrap();
-    let connection = sea_orm::SqlxSqliteConnector::from_sqlx_sqlite_pool(ledger.write_pool().clone());
+    let connection = sea_orm::SqlxSqliteConnector::from_sqlx_sqlite_pool(ledger.migrating().clone());
     migrations::migrate(&connection).await.unwrap();
-    let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-    let rows = sqlx::query(explain).fetch_all(ledger.read_pool()).await.unwrap();
-    rows.iter()
-        .map(|row| (row.get("id"), row.get("parent"), row.get("detail")))
-        .collect()
+    let explain = format!("EXPLAIN QUERY PLAN {sql}");
+    let steps = ledger.readers.run(move |connection| {
+        let plan = &mut connection.prepare_cached(&explain)?;
+        let nulls = vec![Null; plan.parameter_count()];
+        decode::all(plan, params_from_iter(nulls), |row| {
+            Ok((row.get("id")?, row.get("parent")?, row.get("detail")?))
+        })
+    });
+    steps.await.unwrap()
 }
 
 #[tokio::test]
 async fn hot_statements_go_by_an_index() {
     // The tables, and the names our statements give them.
-    let tables = ["mcp_request", "mcp_event", "r", "q", "h", "e", "x"];
+    let tables = ["mcp_request", "mcp_event", "mcp_result", "r", "q", "h", "e", "x"];
     for sql in [
         backlog::TENANTS,
         backlog::RUNS,
         backlog::QUEUED,
         backlog::PAGE,
-        bulk::CHANGE,
+        execute::CANCEL_REQUESTS,
         execute::CLAIM,
+        execute::HAS_ENTRY,
+        execute::HELD,
+        execute::INCARNATION,
+        execute::IS_HELD,
         log::TAIL,
-        submit::LOOK_UP,
+        rows::CHANGE,
+        submit::CANCEL,
+        submit::SAME_ID,
+        submit::SAME_KEY,
+        upkeep::FORGET,
+        upkeep::LOST,
+        upkeep::OVERDUE,
+        upkeep::STRANDED,
+        usage::INSERT,
     ] {
         let plan = plan(sql).await;
         assert!(
@@ -65,6 +83,22 @@ async fn a_proposal_sorts_what_it_proposes_and_not_the_queue() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn the_newest_calls_are_found_without_sorting_them_all() {
+    let plan = plan(accounting::ANSWER_LENGTHS).await;
+    // The walk is along the key the table is kept in; the order is for the runs, and the grouping of what was found.
+    let walk = plan.iter().find(|(_, _, detail)| detail == "SCAN mcp_usage");
+    let walk = walk.expect("the walk through the calls");
+    let sorted =
+        |(_, parent, detail): &(i64, i64, String)| *parent == walk.1 && detail.contains("FOR ORDER BY");
+    assert!(!plan.iter().any(sorted), "{plan:#?}");
+    assert!(
+        plan.iter()
+            .any(|(_, _, detail)| detail.starts_with("SEARCH run ")),
+        "{plan:#?}"
+    );
 }
 
 #[tokio::test]

@@ -11,23 +11,11 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use shared::domain::OutputDelta;
 
-use super::assembly::Assembly;
-
-/// One entry of `choices`, from a stream (`delta`) or a whole answer (`message`).
-#[derive(Debug, Default)]
-pub(super) struct Choice<'a> {
-    pub(super) index: u32,
-    pub(super) role: Option<Cow<'a, str>>,
-    /// Everything else of the delta; nulls left out.
-    pub(super) delta: OutputDelta,
-    /// What stood beside the delta; nulls left out.
-    pub(super) beside: Map<String, Value>,
-    pub(super) finish_reason: Option<Cow<'a, str>>,
-}
+use crate::providers::wire::{Assembly, Choice};
 
 /// What a chunk turned out to be.
 #[derive(Debug, PartialEq)]
-pub(super) enum Chunk {
+pub(in crate::providers) enum Chunk {
     /// A part of the answer, now in the assembly.
     Part,
     /// The provider reports an error: the value of `error`, or the whole object where it says it is one.
@@ -35,7 +23,10 @@ pub(super) enum Chunk {
 }
 
 /// Reads one chunk into the assembly. On an error the assembly may hold a part of the chunk.
-pub(super) fn read(text: &str, assembly: &mut Assembly) -> Result<Chunk, serde_json::Error> {
+///
+/// The usage is read in the usual place and in the two others where servers put it: `x_groq.usage` (Groq) and the
+/// entries of `choices` (Moonshot).
+pub(in crate::providers) fn read(text: &str, assembly: &mut Assembly) -> Result<Chunk, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_str(text);
     let seen = ChunkSeed(assembly).deserialize(&mut json)?;
     json.end()?;
@@ -53,6 +44,13 @@ struct Seen {
     error: Option<Value>,
     /// `"object": "error"`, the older form of vLLM and its relatives.
     is_error: bool,
+}
+
+/// An object that may have the usage in it.
+#[derive(Deserialize)]
+struct UsageWithin<'a> {
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
 }
 
 struct ChunkSeed<'a>(&'a mut Assembly);
@@ -84,7 +82,18 @@ impl<'de> Visitor<'de> for ChunkSeed<'_> {
                 "obfuscation" => {
                     map.next_value::<IgnoredAny>()?;
                 }
-                _ => self.0.metadata(&key, map.next_value::<&RawValue>()?.get()),
+                _ => {
+                    let value = map.next_value::<&RawValue>()?.get();
+                    if key == "x_groq"
+                        && let Ok(UsageWithin { usage: Some(usage) }) = serde_json::from_str(value)
+                    {
+                        self.0.usage(usage.get());
+                    }
+                    // Azure's annotations come in chunks that were created at no time by no model.
+                    if key != "created" || value != "0" {
+                        self.0.metadata(&key, value);
+                    }
+                }
             }
         }
         Ok(seen)
@@ -113,7 +122,10 @@ impl<'de> Visitor<'de> for ChoicesSeed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(choice) = seq.next_element()? {
+        while let Some(mut choice) = seq.next_element::<Choice<'_>>()? {
+            if let Some(usage) = choice.beside.remove("usage") {
+                self.0.usage(&usage.to_string());
+            }
             self.0.choice(choice).map_err(A::Error::custom)?;
         }
         Ok(())
@@ -223,5 +235,50 @@ impl<'de> Visitor<'de> for TextVisitor {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'de>, E> {
         Ok(Text(Cow::Owned(text.to_owned())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn usage_of(chunk: &Value) -> Option<u64> {
+        let mut assembly = Assembly::new(1);
+        read(&chunk.to_string(), &mut assembly).unwrap();
+        assembly.reported_usage().map(|usage| usage.output_tokens)
+    }
+
+    #[test]
+    fn usage_is_read_wherever_servers_put_it() {
+        let usage = json!({"prompt_tokens": 3, "completion_tokens": 5});
+        let usual = json!({"choices": [], "usage": usage});
+        let groq = json!({"choices": [], "x_groq": {"id": "req-1", "usage": usage}});
+        let moonshot =
+            json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage}]});
+        for chunk in [usual, groq, moonshot] {
+            assert_eq!(usage_of(&chunk), Some(5), "{chunk}");
+        }
+        for without in [
+            json!({"x_groq": {"id": "req-1"}}),
+            json!({"x_groq": null}),
+            json!({"x_groq": 7}),
+        ] {
+            assert_eq!(usage_of(&without), None, "{without}");
+        }
+    }
+
+    #[test]
+    fn an_annotation_takes_nothing_back() {
+        let mut assembly = Assembly::new(1);
+        let chunk = json!({"id": "c", "created": 7, "model": "m", "choices": []});
+        // As Azure's asynchronous filter writes it, here as the last before the end.
+        let annotation = json!({"id": "", "object": "", "created": 0, "model": "", "choices": []});
+        for json in [chunk, annotation] {
+            read(&json.to_string(), &mut assembly).unwrap();
+        }
+        let said = serde_json::to_value(assembly.reported_metadata()).unwrap();
+        assert_eq!(said, json!({"id": "c", "created": 7, "model": "m"}));
     }
 }

@@ -3,59 +3,82 @@
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
+use shared::catalog::{MaxTokensField, Quirks};
 
 use crate::providers::ChatCall;
+use crate::providers::wire::Fault;
 
 /// Room for everything but the messages; growing beyond it costs a copy, nothing else.
 const ROOM_BESIDE_MESSAGES: usize = 512;
 
+/// The two names of the limit of the output, the older first.
+const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
+
 /// Writes the body.
-pub(super) fn body(call: &ChatCall<'_>) -> Result<Vec<u8>, serde_json::Error> {
+pub(in crate::providers) fn body(call: &ChatCall<'_>, quirks: &Quirks) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::with_capacity(call.messages.get().len() + ROOM_BESIDE_MESSAGES);
-    serde_json::to_writer(&mut bytes, &Body(call))?;
-    Ok(bytes)
+    match serde_json::to_writer(&mut bytes, &Body { call, quirks }) {
+        Ok(()) => Ok(bytes),
+        Err(error) => Err(Fault::malformed(format!(
+            "the request cannot be written as JSON: {error}"
+        ))),
+    }
 }
 
-/// How many answers the call asks for.
-pub(super) fn answers(call: &ChatCall<'_>) -> usize {
-    call.params
-        .get("n")
-        .and_then(Value::as_u64)
-        .and_then(|n| usize::try_from(n).ok())
-        .unwrap_or(1)
-        .max(1)
+struct Body<'a> {
+    call: &'a ChatCall<'a>,
+    quirks: &'a Quirks,
 }
 
-struct Body<'a>(&'a ChatCall<'a>);
+impl Body<'_> {
+    /// The name under which a limit goes out. OpenAI refuses a request with both; the newer one is the caller's
+    /// explicit choice.
+    fn limit_name(&self) -> &'static str {
+        let [older, newer] = LIMITS;
+        let asked = self.quirks.max_tokens_field == MaxTokensField::MaxCompletionTokens
+            || self.call.params.contains_key(newer);
+        if (asked && !self.refuses(newer)) || self.refuses(older) {
+            newer
+        } else {
+            older
+        }
+    }
+
+    fn refuses(&self, param: &str) -> bool {
+        self.quirks.dropped_params.iter().any(|refused| refused == param)
+    }
+}
 
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let call = self.0;
-        // OpenAI refuses a request with both names of the limit; the newer one is the caller's explicit choice.
-        let max_tokens = call
-            .max_tokens
-            .filter(|_| !call.params.contains_key("max_completion_tokens"));
+        let call = self.call;
+        let [older, newer] = LIMITS;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("model", call.model)?;
         map.serialize_entry("stream", &call.stream)?;
-        if call.stream {
+        if call.stream && self.quirks.stream_options {
             map.serialize_entry("stream_options", &stream_options(call.params))?;
         }
-        if let Some(max_tokens) = max_tokens {
-            map.serialize_entry("max_tokens", &max_tokens)?;
+        let limit = self.limit_name();
+        if self.refuses(limit) {
+        } else if let Some(chosen) = call.params.get(newer) {
+            map.serialize_entry(limit, chosen)?;
+        } else if let Some(max_tokens) = call.max_tokens {
+            map.serialize_entry(limit, &max_tokens)?;
+        } else if let Some(chosen) = call.params.get(older) {
+            map.serialize_entry(limit, chosen)?;
         }
-        if let Some(temperature) = call.temperature {
+        if let Some(temperature) = call.temperature.filter(|_| !self.refuses("temperature")) {
             map.serialize_entry("temperature", &temperature)?;
         }
         for (name, value) in call.params {
             let ours = match name.as_str() {
                 // Without streaming, OpenAI refuses `stream_options`.
                 "model" | "messages" | "stream" | "stream_options" => true,
-                "max_tokens" => max_tokens.is_some(),
                 "temperature" => call.temperature.is_some(),
-                _ => false,
+                name => LIMITS.contains(&name),
             };
-            if !ours {
+            if !ours && !self.refuses(name) {
                 map.serialize_entry(name, value)?;
             }
         }
@@ -83,6 +106,10 @@ mod tests {
     use super::*;
 
     fn sent(params: Value, change: impl FnOnce(&mut ChatCall<'_>)) -> Value {
+        sent_to(&Quirks::default(), params, change)
+    }
+
+    fn sent_to(quirks: &Quirks, params: Value, change: impl FnOnce(&mut ChatCall<'_>)) -> Value {
         let Value::Object(params) = params else {
             panic!("an object")
         };
@@ -91,13 +118,15 @@ mod tests {
             model: "m",
             messages: &messages,
             max_tokens: None,
+            model_max_output: None,
+            beginning: None,
             temperature: None,
             params: &params,
             stream: true,
             traceparent: None,
         };
         change(&mut call);
-        let bytes = body(&call).unwrap();
+        let bytes = body(&call, quirks).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         assert!(
             text.contains(r#""messages":[{"role":"user", "content":"hi"}]"#),
@@ -156,5 +185,65 @@ mod tests {
         });
         assert_eq!(body["max_completion_tokens"], 7);
         assert_eq!(body.get("max_tokens"), None);
+    }
+
+    #[test]
+    fn one_limit_under_the_name_the_server_takes() {
+        let refusing = |params: &[&str]| Quirks {
+            dropped_params: params.iter().map(|name| (*name).to_owned()).collect(),
+            ..Quirks::default()
+        };
+        let renaming = Quirks {
+            max_tokens_field: MaxTokensField::MaxCompletionTokens,
+            ..Quirks::default()
+        };
+        let none = Quirks::default();
+        let limits = |quirks: &Quirks, params: Value, ours: Option<u32>| {
+            let body = sent_to(quirks, params, |call| call.max_tokens = ours);
+            (
+                body.get("max_tokens").cloned(),
+                body.get("max_completion_tokens").cloned(),
+            )
+        };
+        let both = json!({"max_tokens": 9, "max_completion_tokens": 7});
+        for (quirks, older, newer) in [
+            (&none, None, Some(json!(7))),
+            (&renaming, None, Some(json!(7))),
+            (&refusing(&["max_completion_tokens"]), Some(json!(7)), None),
+            (&refusing(&["max_tokens"]), None, Some(json!(7))),
+            (&refusing(&["max_tokens", "max_completion_tokens"]), None, None),
+        ] {
+            assert_eq!(
+                limits(quirks, both.clone(), Some(5)),
+                (older, newer),
+                "{quirks:?}"
+            );
+        }
+        assert_eq!(
+            limits(&renaming, json!({"max_tokens": 9}), Some(5)),
+            (None, Some(json!(5)))
+        );
+        assert_eq!(
+            limits(&renaming, json!({"max_tokens": 9}), None),
+            (None, Some(json!(9)))
+        );
+        assert_eq!(limits(&renaming, json!({}), None), (None, None));
+    }
+
+    #[test]
+    fn what_a_server_refuses_is_left_out() {
+        let quirks = Quirks {
+            dropped_params: ["temperature", "logit_bias"].map(str::to_owned).to_vec(),
+            stream_options: false,
+            ..Quirks::default()
+        };
+        let params = json!({"logit_bias": {"1": 2}, "top_p": 0.5, "temperature": 2,
+            "stream_options": {"include_usage": true}});
+        let expected = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": true,
+            "top_p": 0.5});
+        for temperature in [None, Some(0.1)] {
+            let body = sent_to(&quirks, params.clone(), |call| call.temperature = temperature);
+            assert_eq!(body, expected);
+        }
     }
 }

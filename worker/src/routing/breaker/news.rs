@@ -1,0 +1,3 @@
+//! What workers tell each other about breakers: the ledger carries it.
+
+pub use shared::domain::{BreakerNews, NewsState};
