@@ -10,7 +10,7 @@ use shared::clock;
 use shared::dispatch::{Hint, Offer};
 use shared::domain::{
     Answer, Event, FailureCode, Interruption, Kind, RequeueReason, RunCancelled, RunFailed, RunRequeued,
-    RunSucceeded, Status,
+    RunSucceeded, Status, Timestamp,
 };
 use shared::ledger::{Claimed, Failure, RunResult, Then};
 use shared::telemetry::vocabulary;
@@ -103,8 +103,8 @@ impl Pipeline {
             End::Executed(Outcome::Later {
                 reason,
                 wait,
-                in_vain,
-            }) => Some(self.requeue(journal, reason, wait, in_vain)),
+                waits_until,
+            }) => Some(self.requeue(journal, reason, wait, waits_until)),
             End::Executed(Outcome::BadSpec(error)) => {
                 tracing::error!(%error, "the run's specification cannot be read");
                 Some(fail(
@@ -145,10 +145,16 @@ impl Pipeline {
             let message = "the worker was shut down in the middle of the answer".to_owned();
             return fail(journal, FailureCode::Interrupted, message, true);
         }
-        self.requeue(journal, RequeueReason::Released, Duration::ZERO, 0)
+        self.requeue(journal, RequeueReason::Released, Duration::ZERO, None)
     }
 
-    fn requeue(&self, journal: &Journal, reason: RequeueReason, wait: Duration, in_vain: u32) -> Closing {
+    fn requeue(
+        &self,
+        journal: &Journal,
+        reason: RequeueReason,
+        wait: Duration,
+        waits_until: Option<Timestamp>,
+    ) -> Closing {
         metrics::counter!(vocabulary::REQUEUED_COUNT, "reason" => reason.as_str()).increment(1);
         let not_before = self.tools.time.after(wait);
         let event = Event::RunRequeued(RunRequeued { reason, not_before });
@@ -157,7 +163,8 @@ impl Pipeline {
             then: Then::Requeue {
                 reason,
                 not_before,
-                failed_calls: journal.accounts().failed().saturating_add(in_vain),
+                failed_calls: journal.accounts().failed(),
+                waits_until,
             },
             delay: wait,
         }

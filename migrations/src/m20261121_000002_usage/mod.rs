@@ -1,5 +1,5 @@
 //! What calls of providers took, what workers tell each other about breakers, and what they last saw; runs that go on
-//! from a broken answer.
+//! from a broken answer, and that wait for providers.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
@@ -43,6 +43,7 @@ impl MigrationTrait for Migration {
             "DROP TABLE mcp_breaker",
             "ALTER TABLE mcp_worker DROP COLUMN figures_at",
             "ALTER TABLE mcp_worker DROP COLUMN figures",
+            "ALTER TABLE mcp_request DROP COLUMN waits_until",
         ] {
             connection.execute_unprepared(statement).await?;
         }

@@ -54,6 +54,8 @@ ALTER TABLE mcp_worker
     ADD COLUMN figures_at bigint,
     ADD CHECK ((figures IS NULL) = (figures_at IS NULL));
 
+-- Until when a run that has found all its providers ill waits for them.
 ALTER TABLE mcp_request
+    ADD COLUMN waits_until bigint,
     DROP CONSTRAINT mcp_request_on_interruption_check,
     ADD CONSTRAINT mcp_request_on_interruption_check CHECK (on_interruption IN ('restart', 'continue', 'fail'));

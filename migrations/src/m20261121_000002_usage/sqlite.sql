@@ -84,6 +84,8 @@ CREATE TABLE mcp_request_new (
     -- Content, in columns of its own, so that it can be erased without touching accounting.
     spec                 text,
     metadata             text,
+    -- Until when a run that has found all its providers ill waits for them.
+    waits_until          integer,
     CHECK ((status = 'running') = (worker_id IS NOT NULL)),
     CHECK ((status IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)),
     CHECK (status <> 'running' OR (epoch > 0 AND attempts > 0 AND claimed_at IS NOT NULL)),
@@ -91,7 +93,7 @@ CREATE TABLE mcp_request_new (
     CHECK ((cancel_at IS NULL) = (cancel_by IS NULL))
 ) STRICT;
 
-INSERT INTO mcp_request_new SELECT * FROM mcp_request;
+INSERT INTO mcp_request_new SELECT *, NULL FROM mcp_request;
 DROP TABLE mcp_request;
 ALTER TABLE mcp_request_new RENAME TO mcp_request;
 

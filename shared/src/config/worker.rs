@@ -15,6 +15,8 @@ pub struct WorkerConfig {
     pub tenant_limit: Option<u32>,
     /// Provider calls of one run before it fails for good.
     pub attempts: u32,
+    /// How long a run waits in the queue for providers whose breakers are open, before it fails.
+    pub outage_wait: Duration,
     /// The first pause between them; doubles each time, with jitter.
     pub retry_base: Duration,
     /// How long running runs may take to end after SIGTERM before they are given back.
@@ -30,6 +32,7 @@ impl Default for WorkerConfig {
             lease: Duration::from_secs(10),
             tenant_limit: None,
             attempts: 3,
+            outage_wait: Duration::from_secs(600),
             retry_base: Duration::from_millis(500),
             drain: Duration::from_secs(30),
             retention: None,
@@ -51,6 +54,7 @@ impl WorkerConfig {
             lease: env.millis("MCP_LEASE_MS", default.lease),
             tenant_limit: (tenant_limit > 0).then_some(tenant_limit),
             attempts: env.number("MCP_PROVIDER_ATTEMPTS", default.attempts, 1, 100),
+            outage_wait: env.millis("MCP_OUTAGE_WAIT_MS", default.outage_wait),
             retry_base: env.millis("MCP_RETRY_BASE_MS", default.retry_base),
             drain: env.millis("MCP_DRAIN_MS", default.drain),
             retention: (days > 0).then(|| Duration::from_secs(days * 86_400)),

@@ -50,6 +50,8 @@ pub struct Claimed {
     pub epoch: u32,
     /// Provider calls of earlier attempts that failed.
     pub retries: u32,
+    /// Until when it waits for providers that are ill; none while it does not wait for any.
+    pub waits_until: Option<Timestamp>,
     /// What happens when its answer breaks off.
     pub on_interruption: Interruption,
     /// What is left until its deadline.
@@ -120,6 +122,8 @@ pub enum Then {
         not_before: Timestamp,
         /// Provider calls of this attempt that failed: added to [`Claimed::retries`].
         failed_calls: u32,
+        /// The next claim's [`Claimed::waits_until`].
+        waits_until: Option<Timestamp>,
     },
 }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use shared::domain::{Class, Cursor, Interruption, RequeueReason, RunId, Status, Timestamp};
-use shared::ledger::NewRun;
+use shared::ledger::{Claimed, NewRun, Then, Write};
 
 use crate::fixture::{Fixture, LONG, new_run, output, requeue, success};
 
@@ -18,6 +18,8 @@ crate::contract!(
     a_second_attempt_counts_and_rewinds_output,
     a_second_attempt_without_output_rewinds_nothing,
     only_provider_failures_count_as_retries,
+    until_when_it_waits_is_told_by_who_gave_it_back,
+    whose_worker_died_waits_for_nobody,
     a_tenant_never_runs_more_than_its_limit,
     a_place_comes_back_when_a_run_ends,
     concurrent_workers_share_a_proposal,
@@ -197,6 +199,35 @@ async fn only_provider_failures_count_as_retries(f: &Fixture) {
         claimed = f.claim(worker, claimed.id).await;
         assert_eq!(claimed.retries, retries);
     }
+}
+
+/// A run goes back to the queue, and waits for providers until then.
+fn waiting(claimed: &Claimed, until: Option<Timestamp>) -> Write {
+    let mut write = requeue(claimed, 2, RequeueReason::NoProvider, PAST);
+    if let Then::Requeue { waits_until, .. } = &mut write.then {
+        *waits_until = until;
+    }
+    write
+}
+
+async fn until_when_it_waits_is_told_by_who_gave_it_back(f: &Fixture) {
+    let (worker, mut claimed) = f.holder(new_run("acme")).await;
+    assert_eq!(claimed.waits_until, None);
+    for until in [Some(Timestamp::from_millis(4_000)), Some(PAST), None] {
+        f.append(worker, waiting(&claimed, until)).await;
+        claimed = f.claim(worker, claimed.id).await;
+        assert_eq!(claimed.waits_until, until);
+    }
+}
+
+async fn whose_worker_died_waits_for_nobody(f: &Fixture) {
+    let (worker, claimed) = f.holder(new_run("acme")).await;
+    f.append(worker, waiting(&claimed, Some(Timestamp::from_millis(4_000))))
+        .await;
+    let claimed = f.claim(worker, claimed.id).await;
+    f.upkeep.reap(worker, 10, false).await.unwrap();
+    let claimed = f.claim(f.worker().await, claimed.id).await;
+    assert_eq!(claimed.waits_until, None);
 }
 
 async fn a_tenant_never_runs_more_than_its_limit(f: &Fixture) {

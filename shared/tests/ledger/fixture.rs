@@ -410,6 +410,7 @@ pub(crate) fn requeue(claimed: &Claimed, seq: u32, reason: RequeueReason, not_be
             reason,
             not_before,
             failed_calls: u32::from(reason == RequeueReason::ProviderFailed),
+            waits_until: None,
         },
     }
 }

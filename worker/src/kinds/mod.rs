@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use shared::config::WorkerConfig;
-use shared::domain::{FailureCode, RequeueReason, Usd, WorkerId};
+use shared::domain::{FailureCode, RequeueReason, Timestamp, Usd, WorkerId};
 
 use crate::journal::JournalError;
 use crate::ledger_time::LedgerTime;
@@ -35,8 +35,8 @@ pub(crate) enum Outcome {
         reason: RequeueReason,
         /// How long it is not to be claimed.
         wait: Duration,
-        /// Tries that came to nothing without a call; they count as failed calls do.
-        in_vain: u32,
+        /// Until when it waits for providers that are ill; none when it waits for something else.
+        waits_until: Option<Timestamp>,
     },
     /// The run's specification cannot be read.
     BadSpec(serde_json::Error),

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shared::domain::{Event, EventType, Interruption, RequeueReason, Status, Timestamp};
+use shared::domain::{Event, EventType, Interruption, RequeueReason, RunId, Status, Timestamp};
 
-use crate::stage::{File, Stage, Told, simulator, soon, text};
+use crate::stage::{File, Setup, Stage, Told, simulator, soon, text};
 
 fn requeued(told: &Told) -> Vec<(RequeueReason, Timestamp)> {
     let events = told.events(EventType::RunRequeued).into_iter();
@@ -48,16 +48,9 @@ async fn who_says_when_to_come_back_is_left_alone_until_then() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_open_breaker_makes_runs_wait_and_a_probe_lets_them_go_on() {
-    let provider = simulator().await;
-    let file = File::default().provider("a", &provider.base_url()).model(
-        "a",
-        "sim-fast:tokens=4,fault=500,times=5",
-        "m",
-    );
-    let stage = Stage::open(&file).await;
-    // Three calls each are what a run has; the breaker judges at five.
+/// Two runs whose calls fail until the breaker is open: it judges at five, and three each are what a run has. Gives the
+/// second one, which waits.
+async fn open_the_breaker(stage: &Stage) -> RunId {
     let failed = stage.play().await;
     assert_eq!(failed.result.result.status, Status::Failed);
     let second = stage.submit(Interruption::Restart, json!({})).await;
@@ -69,6 +62,32 @@ async fn an_open_breaker_makes_runs_wait_and_a_probe_lets_them_go_on() {
             .expect("an entry");
         failures += u32::from(entry.kind == EventType::ProviderFailed);
     }
+    second
+}
+
+/// So many runs, to their ends.
+async fn crowd(stage: &Stage, runs: usize) -> Vec<Told> {
+    let mut submitted = Vec::new();
+    for _ in 0..runs {
+        submitted.push(stage.submit(Interruption::Restart, json!({})).await);
+    }
+    let mut all = Vec::new();
+    for run in submitted {
+        all.push(stage.told(run).await);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_breaker_makes_runs_wait_and_a_probe_lets_them_go_on() {
+    let provider = simulator().await;
+    let file = File::default().provider("a", &provider.base_url()).model(
+        "a",
+        "sim-fast:tokens=4,fault=500,times=5",
+        "m",
+    );
+    let stage = Stage::open(&file).await;
+    let second = open_the_breaker(&stage).await;
     // It is open now: who comes meanwhile is not even tried.
     let waited = stage.play().await;
     assert_eq!(waited.text(), text(4));
@@ -78,6 +97,53 @@ async fn an_open_breaker_makes_runs_wait_and_a_probe_lets_them_go_on() {
     assert_eq!(stage.told(second).await.text(), text(4));
     // Five that failed, and one probe for each of the two.
     assert_eq!(provider.stats().requests, 7);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_in_the_queue_outlives_an_outage() {
+    let provider = simulator().await;
+    // Still ill when it is first probed.
+    let script = "sim-fast:tokens=4,fault=500,times=6";
+    let file = File::default()
+        .provider("a", &provider.base_url())
+        .model("a", script, "m");
+    let stage = Stage::open(&file).await;
+    open_the_breaker(&stage).await;
+    // Far more than are let go to probe: most look for a provider in vain again and again.
+    let mut most = 0;
+    for told in crowd(&stage, 30).await {
+        assert_eq!(told.text(), text(4));
+        most = most.max(told.events(EventType::RouteUnavailable).len());
+    }
+    assert!(most >= 3, "{most}: more than the calls a run has");
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_not_waited_for_longer_than_asked() {
+    let provider = simulator().await;
+    // When it is well again it takes its time: two are let go to probe, and the others have nobody meanwhile.
+    let script = "sim:fault=500,times=5,first=3s,pace=0ms,tokens=4";
+    let file = File::default()
+        .provider("a", &provider.base_url())
+        .model("a", script, "m");
+    let mut setup = Setup::new(&file);
+    setup.worker.outage_wait = Duration::from_millis(1);
+    let stage = Stage::with(setup).await;
+    open_the_breaker(&stage).await;
+    let (answered, given_up): (Vec<_>, Vec<_>) = crowd(&stage, 6)
+        .await
+        .into_iter()
+        .partition(|told| told.result.result.status == Status::Succeeded);
+    assert!(answered.len() <= 2, "{}", answered.len());
+    for told in &given_up {
+        let failure = told.result.result.failure.as_ref().expect("a failure");
+        assert_eq!((failure.code.as_str(), failure.retryable), ("no_provider", true));
+        // It waited until the breaker was to open.
+        assert_eq!(requeued(told).len(), 1);
+        assert!(told.calls.is_empty());
+    }
     stage.close().await;
 }
 

@@ -54,8 +54,8 @@ WITH me AS MATERIALIZED (
         AS entry(run_id, epoch, seq, type, at, data)
     JOIN mine ON mine.id = entry.run_id AND mine.epoch = entry.epoch
 ), close AS MATERIALIZED (
-    SELECT close.* FROM UNNEST($9::uuid[], $10::int[], $11::text[], $12::bigint[], $13::int[])
-        AS close(id, epoch, status, not_before, failed_calls)
+    SELECT close.* FROM UNNEST($9::uuid[], $10::int[], $11::text[], $12::bigint[], $13::int[], $14::bigint[])
+        AS close(id, epoch, status, not_before, failed_calls, waits_until)
     JOIN mine ON mine.id = close.id AND mine.epoch = close.epoch
 ), closed AS (
     UPDATE mcp_request AS run
@@ -64,6 +64,7 @@ WITH me AS MATERIALIZED (
         epoch = run.epoch + CASE WHEN close.status = 'queued' THEN 1 ELSE 0 END,
         retries = run.retries + close.failed_calls,
         not_before = coalesce(close.not_before, run.not_before),
+        waits_until = close.waits_until,
         finished_at = CASE WHEN close.status = 'queued' AND run.cancel_at IS NULL THEN NULL ELSE mcp_now() END
     FROM close
     WHERE run.id = close.id AND run.epoch = close.epoch
@@ -85,8 +86,8 @@ WITH me AS MATERIALIZED (
     )
     SELECT result.id, result.status, answer, finish_reason, provider, model, usage, cost, error_code, error_message,
         retryable, mcp_now()
-    FROM UNNEST($14::uuid[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bigint[],
-                $22::text[], $23::text[], $24::bool[])
+    FROM UNNEST($15::uuid[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::bigint[],
+                $23::text[], $24::text[], $25::bool[])
         AS result(id, status, answer, finish_reason, provider, model, usage, cost, error_code, error_message, retryable)
     JOIN close ON close.id = result.id
 )"#,
@@ -112,9 +113,9 @@ pub(super) const APPEND_CLOSE_AND_ACCOUNT: &str = append_and_close!(
     SELECT mine.id, mine.epoch, call.number, mine.tenant, mine.user_hash, mine.simulated, provider, model, key_index,
         outcome, error_code, input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens,
         cost_nanousd, cost_unknown, estimated, first_token_ms, duration_ms, provider_request_id, started_at
-    FROM UNNEST($25::uuid[], $26::int[], $27::int[], $28::text[], $29::text[], $30::int[], $31::text[], $32::text[],
-                $33::bigint[], $34::bigint[], $35::bigint[], $36::bigint[], $37::bigint[], $38::bigint[], $39::text[],
-                $40::bool[], $41::bigint[], $42::bigint[], $43::text[], $44::bigint[])
+    FROM UNNEST($26::uuid[], $27::int[], $28::int[], $29::text[], $30::text[], $31::int[], $32::text[], $33::text[],
+                $34::bigint[], $35::bigint[], $36::bigint[], $37::bigint[], $38::bigint[], $39::bigint[], $40::text[],
+                $41::bool[], $42::bigint[], $43::bigint[], $44::text[], $45::bigint[])
         AS call(run_id, epoch, number, provider, model, key_index, outcome, error_code, input_tokens, output_tokens,
                 cached_input_tokens, cache_write_tokens, reasoning_tokens, cost_nanousd, cost_unknown, estimated,
                 first_token_ms, duration_ms, provider_request_id, started_at)
@@ -171,6 +172,7 @@ struct Closes<'a> {
     statuses: Vec<&'static str>,
     not_before: Vec<Option<i64>>,
     failed_calls: Vec<i32>,
+    waits_until: Vec<Option<i64>>,
     ended: Vec<Uuid>,
     results: Vec<&'a RunResult>,
 }
@@ -179,24 +181,34 @@ impl<'a> Closes<'a> {
     fn of(writes: &'a [Write]) -> Self {
         let mut columns = Self::default();
         for write in writes {
-            let (status, not_before, failed_calls) = match &write.then {
+            let (status, not_before, failed_calls, waits_until) = match &write.then {
                 Then::Continue => continue,
                 Then::Settle(result) => {
                     columns.ended.push(write.run.uuid());
                     columns.results.push(result);
-                    (result.status.as_str(), None, 0)
+                    (result.status.as_str(), None, 0, None)
                 }
                 Then::Requeue {
                     not_before,
                     failed_calls,
+                    waits_until,
                     ..
-                } => ("queued", Some(not_before.millis()), int(*failed_calls)),
+                } => {
+                    let waits_until = waits_until.map(Timestamp::millis);
+                    (
+                        "queued",
+                        Some(not_before.millis()),
+                        int(*failed_calls),
+                        waits_until,
+                    )
+                }
             };
             columns.runs.push(write.run.uuid());
             columns.epochs.push(int(write.epoch));
             columns.statuses.push(status);
             columns.not_before.push(not_before);
             columns.failed_calls.push(failed_calls);
+            columns.waits_until.push(waits_until);
         }
         columns
     }
@@ -238,6 +250,7 @@ impl Postgres {
                 .bind(&closes.statuses)
                 .bind(&closes.not_before)
                 .bind(&closes.failed_calls)
+                .bind(&closes.waits_until)
                 .bind(&closes.ended)
                 .bind(closes.result(|result| result.status.as_str()))
                 .bind(closes.result(|result| result.answer.as_deref()))

@@ -61,8 +61,8 @@ WITH me AS MATERIALIZED (
     UPDATE mcp_request AS run
     SET status = 'running', epoch = epoch + 1, attempts = attempts + 1, worker_id = $2, claimed_at = mcp_now()
     WHERE run.id = ANY (ARRAY(SELECT id FROM picked))
-    RETURNING run.id, kind, tenant, class, task_type, epoch, attempts, retries, on_interruption, deadline_at, created_at,
-              claimed_at, spec, trace_parent, simulated
+    RETURNING run.id, kind, tenant, class, task_type, epoch, attempts, retries, waits_until, on_interruption, deadline_at,
+              created_at, claimed_at, spec, trace_parent, simulated
 ), entry AS (
     SELECT claimed.*,
         '{"attempt":' || attempts || ',"worker":"' || $4::text || '"'
@@ -75,8 +75,8 @@ WITH me AS MATERIALIZED (
     INSERT INTO mcp_event (run_id, epoch, seq, type, at, data)
     SELECT id, epoch, 1, 'attempt.started', claimed_at, data FROM entry
 )
-SELECT id, kind, tenant, class, task_type, epoch, retries, on_interruption, deadline_at - claimed_at AS left_ms,
-       created_at, claimed_at, spec, trace_parent, simulated, data
+SELECT id, kind, tenant, class, task_type, epoch, retries, waits_until, on_interruption,
+       deadline_at - claimed_at AS left_ms, created_at, claimed_at, spec, trace_parent, simulated, data
 FROM entry ORDER BY created_at, id"#;
 
 const COMMITTED: &str = "
@@ -96,6 +96,9 @@ fn claimed(row: &PgRow) -> Result<Claimed, LedgerError> {
         task_type: row.try_get("task_type")?,
         epoch,
         retries: count(row.try_get("retries")?),
+        waits_until: row
+            .try_get::<Option<i64>, _>("waits_until")?
+            .map(Timestamp::from_millis),
         on_interruption: row.try_get::<&str, _>("on_interruption")?.parse()?,
         deadline: left.map(|left| Duration::from_millis(u64::try_from(left).unwrap_or(0))),
         created_at: Timestamp::from_millis(row.try_get("created_at")?),

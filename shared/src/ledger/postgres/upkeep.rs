@@ -42,6 +42,7 @@ WITH verdict AS MATERIALIZED (
 ), moved AS (
     UPDATE mcp_request AS run
     SET status = verdict.status, epoch = verdict.epoch, worker_id = NULL, crashes = run.crashes + verdict.crash,
+        waits_until = NULL,
         not_before = CASE WHEN verdict.status = 'queued' THEN verdict.at ELSE run.not_before END,
         finished_at = CASE WHEN verdict.status = 'queued' THEN NULL ELSE verdict.at END
     FROM verdict WHERE run.id = ANY($1) AND run.id = verdict.id

@@ -68,6 +68,7 @@ pub(super) fn carry_out(
             To::Queue {
                 not_before: now,
                 failed_calls: 0,
+                waits_until: None,
             }
         };
         let changed = Change {

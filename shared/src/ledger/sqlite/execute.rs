@@ -152,8 +152,8 @@ WHERE id = ?3 AND status = 'queued' AND not_before <= ?2 AND cancel_at IS NULL \
   AND (deadline_at IS NULL OR deadline_at > ?2) \
   AND (?4 IS NULL OR ?4 > (SELECT count(*) FROM mcp_request AS q INDEXED BY mcp_request_running \
                            WHERE q.status = 'running' AND q.tenant = mcp_request.tenant)) \
-RETURNING id, kind, tenant, class, task_type, epoch, attempts, retries, on_interruption, deadline_at, created_at, spec, \
-  trace_parent, simulated, \
+RETURNING id, kind, tenant, class, task_type, epoch, attempts, retries, waits_until, on_interruption, deadline_at, \
+  created_at, spec, trace_parent, simulated, \
   EXISTS (SELECT 1 FROM mcp_event AS e WHERE e.run_id = mcp_request.id AND e.type = 'output.delta') AS has_output";
 
 /// In the order of the proposal, so that a tenant's earlier runs fill its room first.
@@ -200,6 +200,9 @@ fn claimed(row: &Row<'_>, worker: WorkerId, now: Timestamp) -> Result<Claimed, L
         task_type: row.get("task_type")?,
         epoch,
         retries: row.get("retries")?,
+        waits_until: row
+            .get::<_, Option<i64>>("waits_until")?
+            .map(Timestamp::from_millis),
         on_interruption: decode::named(row, "on_interruption")?,
         deadline: deadline.map(|deadline| Timestamp::from_millis(deadline).since(now)),
         created_at: decode::moment(row, "created_at")?,
@@ -328,6 +331,7 @@ fn append_held(
             Then::Requeue {
                 not_before,
                 failed_calls,
+                waits_until,
                 ..
             },
             None,
@@ -336,6 +340,7 @@ fn append_held(
             To::Queue {
                 not_before: *not_before,
                 failed_calls: *failed_calls,
+                waits_until: *waits_until,
             },
         ),
     };

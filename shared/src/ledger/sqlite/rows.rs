@@ -113,15 +113,18 @@ pub(super) enum To<'a> {
         not_before: Timestamp,
         /// Provider calls that failed and are counted.
         failed_calls: u32,
+        /// Until when it waits for providers that are ill.
+        waits_until: Option<Timestamp>,
     },
     /// To its end.
     End(&'a RunResult),
 }
 
-/// ?1 run, ?2 epoch, ?3 status, ?4 `not_before` or NULL to leave it, ?5 retries and ?6 crashes to count, ?7 its end.
+/// ?1 run, ?2 epoch, ?3 status, ?4 `not_before` or NULL to leave it, ?5 retries and ?6 crashes to count, ?7 its end, ?8 until when it
+/// waits for providers.
 pub(super) const CHANGE: &str = "\
 UPDATE mcp_request SET status = ?3, epoch = ?2, worker_id = NULL, not_before = coalesce(?4, not_before), \
-  retries = retries + ?5, crashes = crashes + ?6, finished_at = ?7 WHERE id = ?1";
+  retries = retries + ?5, crashes = crashes + ?6, finished_at = ?7, waits_until = ?8 WHERE id = ?1";
 
 /// Changes a run's row, and writes its result if it ends.
 pub(super) fn change(
@@ -129,12 +132,22 @@ pub(super) fn change(
     now: Timestamp,
     change: &Change<'_>,
 ) -> Result<(), LedgerError> {
-    let (status, not_before, retried, finished_at) = match change.to {
+    let (status, not_before, retried, finished_at, waits_until) = match change.to {
         To::Queue {
             not_before,
             failed_calls,
-        } => ("queued", Some(not_before.millis()), failed_calls, None),
-        To::End(result) => (result.status.as_str(), None, 0, Some(now.millis())),
+            waits_until,
+        } => {
+            let waits_until = waits_until.map(Timestamp::millis);
+            (
+                "queued",
+                Some(not_before.millis()),
+                failed_calls,
+                None,
+                waits_until,
+            )
+        }
+        To::End(result) => (result.status.as_str(), None, 0, Some(now.millis()), None),
     };
     connection.prepare_cached(CHANGE)?.execute(params![
         change.run.uuid(),
@@ -144,6 +157,7 @@ pub(super) fn change(
         retried,
         change.crashed,
         finished_at,
+        waits_until,
     ])?;
     match change.to {
         To::Queue { .. } => Ok(()),

@@ -21,7 +21,7 @@ use serde_json::Value;
 use shared::domain::chat::ChatSpec;
 use shared::domain::{
     AttemptStarted, Event, FailureCode, Interruption, ProviderFailed, RequeueReason, RouteUnavailable,
-    UsageReported,
+    Timestamp, UsageReported,
 };
 use shared::ledger::Claimed;
 use shared::telemetry::vocabulary;
@@ -200,22 +200,23 @@ impl Attempt<'_> {
         let (why, report) = report.for_log();
         tracing::info!(why, "no route");
         let waits = matches!(remedy, Remedy::Wait(_));
-        // A provider that is ill may be so for long: a run waits for it as often as it would call it, and not for ever.
-        let ill = report.passed_over.contains_key(PassedOver::BreakerOpen.as_str());
-        let last_try = ill && self.run.retries.saturating_add(1) >= self.tools.config.attempts;
+        // Who is busy will have room by itself; who is ill may be so for long.
+        let passed_over = |why: PassedOver| report.passed_over.contains_key(why.as_str());
+        let busy = passed_over(PassedOver::RateLimited) || passed_over(PassedOver::Concurrency);
+        let waits_until = (passed_over(PassedOver::BreakerOpen) && !busy).then(|| self.waits_until());
+        let given_up = waits_until.is_some_and(|until| until <= self.tools.time.now());
         self.journal.event(Event::RouteUnavailable(RouteUnavailable {
             why: why.clone(),
             report,
         }))?;
-        Ok(if waits && !last_try {
+        Ok(if waits && !given_up {
             let attempt = fallback::number_of(self.run.started.event().ok());
             let look = fallback::look_again(attempt, &self.tools.config);
-            // Not all of those who wait for the same moment come at once.
-            let opens = self.until_open();
             Outcome::Later {
                 reason: RequeueReason::NoProvider,
-                wait: if opens.is_zero() { look } else { opens + look / 4 },
-                in_vain: u32::from(ill),
+                // Not all of those who wait for the same moment come at once: the longer they wait, the less so.
+                wait: self.until_open() + look,
+                waits_until,
             }
         } else {
             Outcome::Failed(Failed {
@@ -224,6 +225,12 @@ impl Attempt<'_> {
                 retryable: waits,
             })
         })
+    }
+
+    /// Until when the run waits for providers that are ill: counted from when it found them so, over all attempts.
+    fn waits_until(&self) -> Timestamp {
+        let begun = self.run.waits_until;
+        begun.unwrap_or_else(|| self.tools.time.after(self.tools.config.outage_wait))
     }
 
     /// Back to the queue after a failure: for the back-off, and as long as those who can be asked want to be left alone.
@@ -239,7 +246,7 @@ impl Attempt<'_> {
         Outcome::Later {
             reason: RequeueReason::ProviderFailed,
             wait,
-            in_vain: 0,
+            waits_until: None,
         }
     }
 
@@ -253,7 +260,7 @@ impl Attempt<'_> {
                     reason: RequeueReason::RetryBudget,
                     wait: fallback::look_again(attempt, &self.tools.config),
                     // The budget fills again by itself: the run has its turn.
-                    in_vain: 0,
+                    waits_until: None,
                 }
             }
         }
