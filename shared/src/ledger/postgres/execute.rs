@@ -29,10 +29,11 @@ const LOCK_TENANTS: &str = "
 SELECT pg_advisory_xact_lock(hashtextextended('mcp_tenant:' || tenant, 0))
 FROM (SELECT DISTINCT tenant FROM mcp_request WHERE id = ANY($1) ORDER BY tenant) AS tenants";
 
-/// Rows are looked up by id and by nothing else: `OFFSET 0` and `FOR UPDATE` keep the other conditions outside of the
-/// look-up. On a young table the planner believes every index to be as short as the primary key's, would read a whole
-/// partial index in its place, and keep that plan while the table grows. What is picked is an array, so that it cannot be
-/// joined to the whole table either.
+/// Rows are looked up by id and by nothing else: `OFFSET 0` keeps the other conditions outside of the look-up. On a young
+/// table the planner believes every index to be as short as the primary key's, and where the queue was empty when the table
+/// was last analysed, the index of what is queued to be shorter: it would read that whole index in the other's place, with
+/// all it keeps of runs that are queued no more. What is picked is an array, so that it cannot be joined to the whole table
+/// either.
 pub(super) const CLAIM: &str = r#"
 WITH me AS MATERIALIZED (
     SELECT id FROM mcp_worker WHERE id = $2 AND status = 'alive' AND lease_until > mcp_now() FOR KEY SHARE
@@ -52,7 +53,7 @@ WITH me AS MATERIALIZED (
 ), picked AS MATERIALIZED (
     SELECT run.id FROM allowed CROSS JOIN LATERAL (
         SELECT id, status, not_before, cancel_at, deadline_at FROM mcp_request
-        WHERE mcp_request.id = allowed.id FOR UPDATE SKIP LOCKED
+        WHERE mcp_request.id = allowed.id OFFSET 0 FOR UPDATE SKIP LOCKED
     ) AS run
     WHERE EXISTS (SELECT 1 FROM me)
       AND run.status = 'queued' AND run.not_before <= mcp_now() AND run.cancel_at IS NULL
