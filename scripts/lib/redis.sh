@@ -40,7 +40,8 @@ install_redis() {
     [ "$installed" -eq 0 ] || exit "$installed"
 }
 
-# start_redis FOLDER: a new server below FOLDER that keeps nothing on disk, and its address in `redis_url`.
+# start_redis FOLDER: a new server below FOLDER that keeps nothing on disk, and its address in `redis_url`. It is the one node
+# of a cluster: there a command or script that touches two slots is refused, and a message stays within its slot.
 # shellcheck disable=SC2034  # redis_url is what the caller reads
 start_redis() {
     local home=$1/redis password port
@@ -56,11 +57,13 @@ start_redis() {
     for _ in $(seq 20); do
         port=$((20000 + RANDOM % 12000))
         printf '%s\n' "bind 127.0.0.1" "port $port" "requirepass $password" 'save ""' "appendonly no" \
-            "maxmemory-policy noeviction" "dir $home" >"$home/redis.conf"
+            "maxmemory-policy noeviction" "dir $home" "cluster-enabled yes" "cluster-port $((port + 12000))" \
+            >"$home/redis.conf"
         "$redis_bin" "$home/redis.conf" </dev/null >"$home/server.log" 2>&1 &
         redis_process=$!
         while kill -0 "$redis_process" 2>/dev/null; do
             if grep -q 'Ready to accept connections' "$home/server.log"; then
+                own_all_slots "$port" "$password"
                 redis_url="redis://default:$password@127.0.0.1:$port"
                 return
             fi
@@ -68,9 +71,22 @@ start_redis() {
         done
         wait "$redis_process" || true
         redis_process=
-        grep -q 'Could not create server TCP listening socket\|Failed listening on port' "$home/server.log" || break
+        grep -q 'Could not create server TCP listening socket\|Failed listening on' "$home/server.log" || break
     done
     die "Redis did not start: $(tail -n 20 "$home/server.log")"
+}
+
+# own_all_slots PORT PASSWORD: makes the server the owner of every slot, and waits until it answers as such.
+own_all_slots() {
+    local cli=${redis_bin%-server}-cli state=
+    REDISCLI_AUTH=$2 "$cli" -p "$1" cluster addslotsrange 0 16383 >/dev/null ||
+        die "the cluster of one Redis could not be made: see $cli's message above."
+    for _ in $(seq 100); do
+        state=$(REDISCLI_AUTH=$2 "$cli" -p "$1" cluster info)
+        [[ $state != *cluster_state:ok* ]] || return 0
+        sleep 0.05
+    done
+    die "the cluster of one Redis does not come up: $state"
 }
 
 # Nothing of this server is kept, so it need not write anything on its way out.
