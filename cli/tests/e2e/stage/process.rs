@@ -254,11 +254,13 @@ impl Lines {
         };
         let mut read = self.read.clone();
         loop {
+            // Before the look: a line that comes after it is news.
+            let (_, ended) = *read.borrow_and_update();
             if let Some(line) = found() {
                 return Some(line);
             }
-            if read.borrow_and_update().1 {
-                return found();
+            if ended {
+                return None;
             }
             read.changed().await.ok()?;
         }
