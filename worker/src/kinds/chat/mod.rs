@@ -227,7 +227,8 @@ impl Attempt<'_> {
         })
     }
 
-    /// Until when the run waits for providers that are ill: counted from when it found them so, over all attempts.
+    /// Until when the run waits for providers that are ill: counted from the first look that found them so since its last
+    /// call, over all attempts.
     fn waits_until(&self) -> Timestamp {
         let begun = self.run.waits_until;
         begun.unwrap_or_else(|| self.tools.time.after(self.tools.config.outage_wait))
