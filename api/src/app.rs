@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use axum::middleware;
-use shared::catalog::CatalogHandle;
 use shared::config::ApiConfig;
 use shared::dispatch::Offer;
 use shared::feed::Feed;
@@ -15,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::acceptor::Acceptor;
-use crate::admission::Admission;
+use crate::admission::{Admission, ProviderFacts};
 use crate::authority::Gate;
 use crate::body::BodyBudget;
 use crate::cancellation::Canceller;
@@ -42,15 +41,6 @@ pub struct ApiParts {
     pub metrics: Option<MetricsHandle>,
     /// Takes the API down.
     pub drain: Drain,
-}
-
-/// What the API has to know of providers: it never calls one, and needs none of their keys.
-#[derive(Debug, Clone)]
-pub struct ProviderFacts {
-    /// Which there are and what they charge, now and later.
-    pub catalog: CatalogHandle,
-    /// The model that `auto` stands for; none where it is chosen by task type.
-    pub auto: Option<String>,
 }
 
 /// Everything handlers take slices of. None of them takes the whole. It is cloned several times per request, on its way

@@ -29,7 +29,8 @@ mod serve;
 #[path = "../tests/stage/mod.rs"]
 mod stage;
 
-pub use app::{ApiParts, ProviderFacts};
+pub use admission::ProviderFacts;
+pub use app::ApiParts;
 pub use drain::Drain;
 pub use openapi::openapi_json;
 pub use serve::serve;

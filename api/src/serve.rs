@@ -130,7 +130,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::app::ProviderFacts;
+    use crate::admission::ProviderFacts;
     use crate::stage::{Stage, catalog};
 
     async fn start(

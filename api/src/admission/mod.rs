@@ -11,6 +11,7 @@ mod names;
 mod tokenizer;
 mod validate;
 
+use shared::catalog::CatalogHandle;
 use shared::config::{DepthLimits, HashKey};
 use shared::domain::{RunId, TenantId, UserHash};
 use shared::ledger::{Idempotency, NewRun, Reader};
@@ -21,12 +22,20 @@ pub(crate) use depth::{Full, Place};
 pub(crate) use messages::Messages;
 pub(crate) use validate::{ChatRequest, invalid};
 
-use crate::app::ProviderFacts;
 use crate::problem::Problem;
 use depth::Depth;
 use history::History;
 use keyed_hash::KeyedHash;
 use tokenizer::Tokenizers;
+
+/// What the API has to know of providers: it never calls one, and needs none of their keys.
+#[derive(Debug, Clone)]
+pub struct ProviderFacts {
+    /// Which there are and what they charge, now and later.
+    pub catalog: CatalogHandle,
+    /// The model that `auto` stands for; none where it is chosen by task type.
+    pub auto: Option<String>,
+}
 
 /// What is known of a request beside its body.
 #[derive(Debug, Clone)]
